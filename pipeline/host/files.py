@@ -1,0 +1,234 @@
+"""Files: what appears, appears whole, by one rename; what a kill leaves is the old or the new.
+
+Reading bulk data is `pipeline.disk`'s business; here is what changes a folder, and the small reads and writes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.errors import AlreadyRunning, HostRefused
+from pipeline.host.observer import Observer, nobody
+
+_BLOCK = 1024 * 1024
+_AT_FDCWD = -100 if sys.platform == "linux" else -2
+# linux/fs.h RENAME_EXCHANGE, Darwin's sys/stdio.h RENAME_SWAP: the same number by chance.
+_EXCHANGE = 2
+_REASONS = {
+    errno.ENOSPC: "no space left",
+    errno.EDQUOT: "quota used up",
+    errno.EACCES: "no permission",
+    errno.EPERM: "no permission",
+    errno.EROFS: "read-only file system",
+    errno.ENOENT: "no such file or folder",
+    errno.ENOTDIR: "a part of the path is not a folder",
+    errno.EISDIR: "is a folder",
+    errno.ENOTEMPTY: "folder is not empty",
+}
+
+
+def refused(error: OSError, path: Path | str) -> HostRefused:
+    """The operating system's error in our words, with the path."""
+    reason = _REASONS.get(error.errno or 0, error.strerror or type(error).__name__)
+    return HostRefused(reason, where=str(path))
+
+
+@contextmanager
+def refusals(path: Path | str) -> Iterator[None]:
+    """Turns an OSError of the block into HostRefused at `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise refused(error, error.filename or path) from error
+
+
+class Files:
+    """Every method raises HostRefused where the operating system says no."""
+
+    def __init__(self, *, observe: Observer = nobody) -> None:
+        self._observe = observe
+
+    def read(self, path: Path, limit: int = 64 * 1024 * 1024) -> bytes:
+        """A small file whole. One of more than `limit` bytes is refused."""
+        with refusals(path), path.open("rb") as stream:
+            data = stream.read(limit + 1)
+        if len(data) > limit:
+            raise HostRefused(f"larger than the {limit} bytes expected of such a file", where=str(path))
+        return data
+
+    def sha256(self, path: Path) -> str:
+        """Hex digest of a file, read once in blocks."""
+        with refusals(path), path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+
+    def write(self, path: Path, data: bytes, mode: int = 0o644) -> None:
+        """Write a file whole, durable before its name appears. It has `mode` from its first byte."""
+        self._observe("write", str(path))
+        with refusals(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
+            try:
+                descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode & 0o700)
+                with os.fdopen(descriptor, "wb") as stream:
+                    os.fchmod(stream.fileno(), mode)
+                    stream.write(data)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                temporary.replace(path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+            self._sync_folder(path.parent)
+
+    def append(self, path: Path, data: bytes) -> None:
+        """Add to the end of a file in one write, durable on return."""
+        self._observe("append", str(path))
+        with refusals(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644)
+            with os.fdopen(descriptor, "ab", buffering=0) as stream:
+                written = 0
+                while written < len(data):
+                    written += stream.write(data[written:]) or 0
+                os.fsync(stream.fileno())
+
+    def make_folder(self, path: Path, mode: int = 0o755) -> None:
+        self._observe("mkdir", str(path))
+        with refusals(path):
+            path.mkdir(parents=True, exist_ok=True)
+            if mode != 0o755:
+                path.chmod(mode)
+
+    def copy(self, source: Path, target: Path, mode: int | None = None) -> None:
+        """Copy one regular file (a clone where the file system can), whole or not at all; mode kept unless given."""
+        self._observe("copy", str(target))
+        with refusals(source):
+            bits = stat.S_IMODE(source.stat().st_mode) if mode is None else mode
+        with refusals(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary = target.with_name(f".{target.name}.{os.getpid()}.new")
+            try:
+                shutil.copyfile(source, temporary)
+                temporary.chmod(bits)
+                with temporary.open("rb") as stream:
+                    os.fsync(stream.fileno())
+                temporary.replace(target)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+            self._sync_folder(target.parent)
+
+    def move(self, source: Path, target: Path) -> None:
+        """Give a finished file its name, in place of what stood there, durably."""
+        self._observe("rename", str(target))
+        with refusals(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(source, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            source.replace(target)
+            self._sync_folder(target.parent)
+
+    def move_folder(self, source: Path, target: Path) -> None:
+        """Give a finished folder its name; what stood there is exchanged for it, then removed.
+
+        Where the file system cannot exchange, the old one is moved aside first; `finish_move` repairs what a kill left.
+        """
+        self._observe("exchange", str(target))
+        with refusals(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self.finish_move(target)
+            for folder, _, names in os.walk(source):
+                for name in names:
+                    inside = Path(folder, name)
+                    if not inside.is_symlink():
+                        with inside.open("rb") as stream:
+                            os.fsync(stream.fileno())
+            if not target.exists():
+                source.rename(target)
+            elif not _exchange(source, target):
+                aside = _aside(target)
+                target.rename(aside)
+                source.rename(target)
+                source = aside
+            self._sync_folder(target.parent)
+            if source.exists():
+                shutil.rmtree(source)
+
+    def finish_move(self, target: Path) -> None:
+        """Bring `target` back to one whole folder after a kill in the middle of a `move_folder` without exchange."""
+        aside = _aside(target)
+        with refusals(target):
+            if not aside.exists():
+                return
+            if target.exists():
+                shutil.rmtree(aside)
+            else:
+                aside.rename(target)
+
+    def remove(self, path: Path) -> None:
+        """Remove a file or a folder with all it holds; nothing there is fine."""
+        self._observe("remove", str(path))
+        with refusals(path):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+    @contextmanager
+    def lock(self, path: Path) -> Iterator[None]:
+        """Hold the folder's lock for the block; AlreadyRunning at once if another process has it. A kill frees it."""
+        self._observe("lock", str(path))
+        with refusals(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise AlreadyRunning(
+                    "another release is running in this output folder",
+                    where=str(path.parent),
+                    remedy="wait for it to end",
+                ) from error
+            yield
+        finally:
+            os.close(descriptor)
+
+    @staticmethod
+    def _sync_folder(path: Path) -> None:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _aside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.old")
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two names in one step; False where the kernel or the file system cannot."""
+    library = ctypes.CDLL(None, use_errno=True)
+    call = getattr(library, "renameat2" if sys.platform == "linux" else "renameatx_np", None)
+    if call is None:
+        return False
+    if call(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+        return False
+    raise OSError(code, os.strerror(code), str(other))

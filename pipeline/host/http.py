@@ -1,0 +1,112 @@
+"""The network: one request, one response; no retries, no redirects, no judgement of a status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from pipeline.errors import ServiceUnavailable
+from pipeline.host.observer import Observer, nobody
+
+if TYPE_CHECKING:
+    import requests
+
+# The largest answer that any service we call has a reason to give: a notary log of some thousand issues is about 2 MB.
+LARGEST_ANSWER = 64 * 1024 * 1024
+_BLOCK = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    status: int
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """A part of a file as a request's body, read in blocks while it is sent. `sent` is told of each block's length."""
+
+    path: Path
+    length: int
+    offset: int = 0
+    sent: Callable[[int], None] = field(default=lambda _count: None)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[bytes]:
+        left = self.length
+        with self.path.open("rb") as stream:
+            stream.seek(self.offset)
+            while left and (block := stream.read(min(_BLOCK, left))):
+                left -= len(block)
+                yield block
+                self.sent(len(block))
+
+
+class Http:
+    def __init__(self, *, observe: Observer = nobody) -> None:
+        self._observe = observe
+        self._session: requests.Session | None = None
+
+    def _open(self) -> requests.Session:
+        if self._session is None:
+            import requests  # heavy: kept off the way to `invoke --list`
+
+            self._session = requests.Session()
+            self._session.trust_env = True
+        return self._session
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | Upload | None = None,
+        timeout: timedelta = timedelta(seconds=60),
+    ) -> Response:
+        """Send one request and read the whole answer, whatever its status.
+
+        Raises ServiceUnavailable where no whole answer came: refused, cut, timed out, TLS, larger than LARGEST_ANSWER.
+        `timeout` bounds the connection and each silence, not the whole. Nothing of the URL but scheme and host enters a message:
+        addresses can be pre-signed.
+        """
+        import requests
+
+        parts = urlsplit(url)
+        place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        self._observe("http", f"{method} {place}{parts.path}")
+        sent = dict(headers or {})
+        if isinstance(body, Upload):
+            sent["Content-Length"] = str(len(body))
+        # requests would take a token from ~/.netrc where no Authorization is given; an explicit no-op keeps headers as they are.
+        no_auth: Callable[[requests.PreparedRequest], requests.PreparedRequest] = lambda request: request  # noqa: E731
+        try:
+            with self._open().request(
+                method,
+                url,
+                headers=sent,
+                data=body,
+                timeout=timeout.total_seconds(),
+                allow_redirects=False,
+                stream=True,
+                auth=no_auth,
+            ) as answer:
+                received = bytearray()
+                for block in answer.iter_content(_BLOCK):
+                    received += block
+                    if len(received) > LARGEST_ANSWER:
+                        raise ServiceUnavailable(f"answer larger than {LARGEST_ANSWER} bytes", where=place)
+                lower = {name.lower(): value for name, value in answer.headers.items()}
+                return Response(status=answer.status_code, headers=lower, body=bytes(received))
+        except (requests.RequestException, OSError) as error:
+            raise ServiceUnavailable(
+                f"no answer ({type(error).__name__})", where=place, remedy="check the network and run again"
+            ) from error

@@ -1,0 +1,84 @@
+"""Processes: an argv, never a shell; an environment that is given, never inherited."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from pipeline.errors import HostRefused, ToolMissing
+from pipeline.host.observer import Observer, nobody
+
+# What a child may see of our environment when nobody says otherwise: enough to find tools, nothing that holds a secret.
+PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "DEVELOPER_DIR")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """What a process left. `returncode` is negative for a signal; `timed_out` processes were killed with their group."""
+
+    argv: tuple[str, ...]
+    returncode: int
+    stdout: bytes
+    stderr: bytes
+    timed_out: bool = False
+
+    def last_lines(self, count: int = 20) -> str:
+        """The end of what it printed, standard error last, for a message to a person."""
+        text = (self.stdout + b"\n" + self.stderr).decode("utf-8", "replace")
+        return "\n".join([line for line in text.splitlines() if line.strip()][-count:])
+
+
+class Runner:
+    def __init__(self, *, observe: Observer = nobody) -> None:
+        self._observe = observe
+
+    def run(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        cwd: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+        timeout: timedelta | None = None,
+    ) -> Completed:
+        """Run to the end and return what it left, whatever its exit code.
+
+        `environment` is added to PASSED_ON. Raises ToolMissing if the program is not there, HostRefused if it cannot be started.
+        The child leads a process group of its own only where a timeout must be able to end it whole.
+        """
+        words = tuple(str(word) for word in argv)
+        self._observe("run", shlex.join(words))
+        variables = {name: os.environ[name] for name in PASSED_ON if name in os.environ} | dict(environment or {})
+        try:
+            process = subprocess.Popen(
+                words,
+                cwd=cwd,
+                env=variables,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=timeout is not None,
+            )
+        except FileNotFoundError as error:
+            if cwd is not None and not cwd.is_dir():
+                raise HostRefused("no such folder to run in", where=str(cwd)) from error
+            raise ToolMissing(f"{words[0]} is not on this host", remedy="install it, or put it on PATH") from error
+        except OSError as error:
+            raise HostRefused(f"{words[0]} cannot be started: {error.strerror}") from error
+        try:
+            out, err = process.communicate(stdin, timeout.total_seconds() if timeout else None)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            out, err = process.communicate()
+            return Completed(argv=words, returncode=process.returncode, stdout=out, stderr=err, timed_out=True)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        return Completed(argv=words, returncode=process.returncode, stdout=out, stderr=err)

@@ -1,0 +1,1 @@
+"""Invoke finds its tasks here; they live in pipeline/tasks."""
