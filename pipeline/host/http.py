@@ -75,8 +75,8 @@ class Http:
         """Send one request and read the whole answer, whatever its status.
 
         Raises ServiceUnavailable where no whole answer came: refused, cut, timed out, TLS, larger than LARGEST_ANSWER.
-        `timeout` bounds the connection and each silence, not the whole. Nothing of the URL but scheme and host enters a message:
-        addresses can be pre-signed.
+        `timeout` bounds the connection and each silence, not the whole. Nothing of the URL but scheme and host
+        enters a message: addresses can be pre-signed.
         """
         import requests
 
@@ -86,7 +86,7 @@ class Http:
         sent = dict(headers or {})
         if isinstance(body, Upload):
             sent["Content-Length"] = str(len(body))
-        # requests would take a token from ~/.netrc where no Authorization is given; an explicit no-op keeps headers as they are.
+        # Without an auth of ours, requests would take one from ~/.netrc.
         no_auth: Callable[[requests.PreparedRequest], requests.PreparedRequest] = lambda request: request  # noqa: E731
         try:
             with self._open().request(

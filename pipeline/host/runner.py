@@ -20,7 +20,7 @@ PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "DEVELOPER_DIR")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
-    """What a process left. `returncode` is negative for a signal; `timed_out` processes were killed with their group."""
+    """What a process left. `returncode` is negative for a signal; a process that timed out was killed with its group."""
 
     argv: tuple[str, ...]
     returncode: int
@@ -49,7 +49,8 @@ class Runner:
     ) -> Completed:
         """Run to the end and return what it left, whatever its exit code.
 
-        `environment` is added to PASSED_ON. Raises ToolMissing if the program is not there, HostRefused if it cannot be started.
+        `environment` is added to PASSED_ON. Raises ToolMissing if the program is not there, HostRefused if it
+        cannot be started.
         The child leads a process group of its own only where a timeout must be able to end it whole.
         """
         words = tuple(str(word) for word in argv)
