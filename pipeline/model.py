@@ -1,4 +1,4 @@
-"""What a release is made of: products, artifacts, and the plan that the stages pass on. Frozen; changed with `replace()`."""
+"""What a release is made of: products, artifacts, the plan that stages pass on. Frozen; changed with `replace()`."""
 
 from __future__ import annotations
 

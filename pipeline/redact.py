@@ -1,8 +1,8 @@
 """Secrets as a type, and the redactor that everything printed or logged passes through.
 
-A `Secret` shows nothing of itself: not in `repr`, not in an f-string, not in an exception that carries it. `reveal()`
-is the one way to its text, so that every use of it can be found. Whoever receives a secret from outside (a service, a file, a
-prompt) wraps it on arrival and registers it with the `Redactor` of the host.
+A `Secret` shows nothing of itself: not in `repr`, not in an f-string, not in an exception that carries it.
+`reveal()` is the one way to its text, so that every use of it can be found. Whoever receives a secret from outside (a
+service, a file, a prompt) wraps it on arrival and registers it with the `Redactor` of the host.
 """
 
 from __future__ import annotations

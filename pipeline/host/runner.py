@@ -20,7 +20,7 @@ PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "DEVELOPER_DIR")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
-    """What a process left. `returncode` is negative for a signal; a process that timed out was killed with its group."""
+    """What a process left. `returncode` is negative for a signal; one that timed out was killed with its group."""
 
     argv: tuple[str, ...]
     returncode: int
