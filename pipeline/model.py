@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -113,6 +113,14 @@ class NotaryOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchdOptions:
+    """What launchd is told of the installed program. Both are texts of the target machine, not paths of this one."""
+
+    service_id: str
+    install_path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
     """A whole release.toml, checked."""
 
@@ -127,11 +135,17 @@ class Configuration:
     previous: Path | None
     products: tuple[Product, ...]
     notary: NotaryOptions
+    launchd: LaunchdOptions | None = None
 
     @property
     def folder(self) -> Path:
         """Where everything that a release makes lies: build/macos beside the configuration."""
         return self.path.parent / "build" / "macos"
+
+    @property
+    def suffix(self) -> str:
+        """Anything but a real release says so in the name of every archive."""
+        return "" if self.world is World.REAL else f"-{self.world}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,8 +196,20 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """One thin binary as the compiler left it, under `unsigned/`; never signed in place."""
+
+    product: str
+    arch: str
+    debug: bool
+    path: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What the stages hand on: the release's facts and the artifacts made so far, in the order they were made."""
+    """What the stages hand on: the release's facts, and what was built and made so far, in the order it was made."""
 
     configuration: Configuration
     version: str
@@ -191,4 +217,20 @@ class Plan:
     dirty: bool
     source_epoch: int
     """Seconds since 1970 UTC that every timestamp inside an output is taken from."""
-    artifacts: tuple[Artifact, ...] = field(default=())
+    builds: tuple[Built, ...] = ()
+    artifacts: tuple[Artifact, ...] = ()
+
+    def product(self, name: str) -> Product:
+        return next(product for product in self.configuration.products if product.name == name)
+
+    def of(self, *kinds: Kind, debug: bool | None = None) -> tuple[Artifact, ...]:
+        """The artifacts of these kinds; `debug` True or False keeps only the DEBUG ones or only the others."""
+        return tuple(
+            artifact for artifact in self.artifacts if artifact.kind in kinds and debug in (None, artifact.debug)
+        )
+
+    def with_artifacts(self, *made: Artifact) -> Plan:
+        """This plan with these artifacts in place of those of the same path, new ones at the end."""
+        paths = {artifact.path: artifact for artifact in made}
+        kept = tuple(paths.pop(artifact.path, artifact) for artifact in self.artifacts)
+        return replace(self, artifacts=kept + tuple(paths.values()))

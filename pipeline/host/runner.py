@@ -37,6 +37,12 @@ class Completed:
 class Runner:
     def __init__(self, *, observe: Observer = nobody) -> None:
         self._observe = observe
+        self._live: set[subprocess.Popen[bytes]] = set()
+
+    def stop(self) -> None:
+        """Kill every process that is still running: a release that was interrupted leaves no compiler behind."""
+        for process in tuple(self._live):
+            process.kill()
 
     def run(
         self,
@@ -72,6 +78,7 @@ class Runner:
             raise ToolMissing(f"{words[0]} is not on this host", remedy="install it, or put it on PATH") from error
         except OSError as error:
             raise HostRefused(f"{words[0]} cannot be started: {error.strerror}") from error
+        self._live.add(process)
         try:
             out, err = process.communicate(stdin, timeout.total_seconds() if timeout else None)
         except subprocess.TimeoutExpired:
@@ -82,4 +89,6 @@ class Runner:
             process.kill()
             process.wait()
             raise
+        finally:
+            self._live.discard(process)
         return Completed(argv=words, returncode=process.returncode, stdout=out, stderr=err)

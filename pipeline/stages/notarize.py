@@ -1,0 +1,81 @@
+"""Submit the archives, wait, and hold the notary's log against our own CDHashes, slice by slice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from pipeline.errors import NotaryRejected
+from pipeline.model import Artifact, Kind, Notarization, NotarizationStatus, Plan, World
+from pipeline.stages.context import Context, digests
+from pipeline.toolchain import ArchiveToNotarize, Notarized
+
+NAME = "notarize"
+
+
+def inputs(plan: Plan) -> Mapping[str, str]:
+    return digests(plan.of(Kind.ARCHIVE, Kind.THIN, Kind.UNIVERSAL, Kind.APP))
+
+
+def options(context: Context, plan: Plan) -> Mapping[str, object]:
+    return {"world": plan.configuration.world}
+
+
+def run(context: Context, plan: Plan) -> Plan:
+    event = context.event(NAME)
+    signed = plan.of(Kind.THIN, Kind.UNIVERSAL, Kind.APP)
+    excluded = [artifact for artifact in signed if artifact.debug]
+    plan = plan.with_artifacts(
+        *(_excluded(artifact, "a DEBUG binary never reaches the notary") for artifact in excluded)
+    )
+    if plan.configuration.world is World.LOCAL:
+        reason = 'world "local" has no notary'
+        event("excluded", reason=reason)
+        return plan.with_artifacts(*(_excluded(artifact, reason) for artifact in signed if not artifact.debug))
+
+    archives = plan.of(Kind.ARCHIVE)
+    wanted = [
+        ArchiveToNotarize(path=context.path(archive), sha256=archive.sha256, size=archive.size) for archive in archives
+    ]
+    options = plan.configuration.notary
+    verdicts = context.toolchain.notarize(
+        wanted, context.folder / "notary", wait=options.wait, mode=options.mode, event=event
+    )
+    by_sha256 = {verdict.archive.sha256: verdict for verdict in verdicts}
+    made: list[Artifact] = []
+    for archive in archives:
+        verdict = by_sha256[archive.sha256]
+        status = Notarization(status=NotarizationStatus.ACCEPTED, submission=verdict.submission, archive=archive.path)
+        made.append(replace(archive, notarization=status))
+        for artifact in plan.artifacts:
+            if artifact.path in archive.contents:
+                _demand_covered(artifact, verdict)
+                made.append(replace(artifact, notarization=status))
+                event("covered", artifact=artifact.path, cdhashes={s.arch: s.cdhash for s in artifact.slices})
+    plan = plan.with_artifacts(*made)
+    return plan.with_artifacts(*(_through_universal(thin, plan) for thin in plan.of(Kind.THIN, debug=False)))
+
+
+def _excluded(artifact: Artifact, reason: str) -> Artifact:
+    return replace(artifact, notarization=Notarization(status=NotarizationStatus.EXCLUDED, reason=reason))
+
+
+def _demand_covered(artifact: Artifact, verdict: Notarized) -> None:
+    """The strongest proof without a Mac: the notary's log names exactly these slices."""
+    for entry in artifact.slices:
+        if (entry.arch, entry.cdhash) not in verdict.covered:
+            raise NotaryRejected(
+                f"accepted, but the notary's log does not list CDHash {entry.cdhash}: this slice is not notarized",
+                where=f"{artifact.path}: {entry.arch} (submission {verdict.submission})",
+                remedy="read the submission's log beside its record in notary/ for a warning about this file",
+            )
+
+
+def _through_universal(thin: Artifact, plan: Plan) -> Artifact:
+    """A thin file is notarized through its CDHash: it is the universal file's slice, in the same ticket."""
+    for tool in plan.of(Kind.UNIVERSAL, debug=False):
+        if tool.product == thin.product and {(s.arch, s.cdhash) for s in thin.slices} <= {
+            (s.arch, s.cdhash) for s in tool.slices
+        }:
+            return replace(thin, notarization=tool.notarization)
+    raise NotaryRejected("its CDHash is in no archive that the notary has seen", where=thin.path)

@@ -1,0 +1,57 @@
+"""The zip that users get, made after stapling, and its SHA256SUMS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pipeline.disk import tree_digest
+from pipeline.disk.archive import write_zip
+from pipeline.model import Artifact, Kind, Plan
+from pipeline.stages.context import Context, digests, side_by_side
+
+NAME = "package"
+
+
+def inputs(plan: Plan) -> Mapping[str, str]:
+    return digests(plan.of(Kind.UNIVERSAL, Kind.APP, debug=False))
+
+
+def options(context: Context, plan: Plan) -> Mapping[str, object]:
+    """The ticket in an app is outside its digest, but not outside the zip."""
+    stapled = {app.path: tree_digest(context.path(app)) for app in plan.of(Kind.APP) if context.path(app).is_dir()}
+    return {"epoch": plan.source_epoch, "version": plan.version, "world": plan.configuration.world, "stapled": stapled}
+
+
+def run(context: Context, plan: Plan) -> Plan:
+    ending = f"{plan.version}-macos-universal{plan.configuration.suffix}.zip"
+
+    def write(product: str) -> Artifact:
+        ships = [ship for ship in plan.of(Kind.UNIVERSAL, Kind.APP, debug=False) if ship.product == product]
+        name = f"{product}-{ending}"
+        output = context.folder / "dist" / name
+        members = {ship.path.rpartition("/")[2]: context.path(ship) for ship in ships}
+        write_zip(context.host.files, output, members, plan.source_epoch)
+        artifact = Artifact(
+            product=product,
+            path=f"dist/{name}",
+            kind=Kind.DISTRIBUTION,
+            sha256=context.host.files.sha256(output),
+            size=output.stat().st_size,
+            contents=tuple(ship.path for ship in ships),
+        )
+        context.event(NAME)("packaged", artifact=artifact.path, sha256=artifact.sha256, contents=artifact.contents)
+        return artifact
+
+    packages = side_by_side(lambda product=product.name: write(product) for product in plan.configuration.products)
+    sums = "".join(f"{package.sha256}  {package.path.rpartition('/')[2]}\n" for package in packages)
+    path = context.folder / "dist" / "SHA256SUMS"
+    context.host.files.write(path, sums.encode())
+    listing = Artifact(
+        product=plan.configuration.release,
+        path="dist/SHA256SUMS",
+        kind=Kind.DISTRIBUTION,
+        sha256=context.host.files.sha256(path),
+        size=len(sums),
+        contents=tuple(package.path for package in packages),
+    )
+    return plan.with_artifacts(*packages, listing)

@@ -1,0 +1,79 @@
+"""Sign the thin binaries and their DEBUG twins, each into a file of its own: `<arch>/<name>`, `<arch>/DEBUG_<name>`.
+
+Thins are signed before they are joined, because users ship them too (docs/adr/0001).
+"""
+
+from __future__ import annotations
+
+import plistlib
+from collections.abc import Mapping
+
+from pipeline.errors import ConfigurationError
+from pipeline.host import Host
+from pipeline.model import Artifact, Built, Kind, Plan, Product
+from pipeline.stages.context import Context, side_by_side
+from pipeline.toolchain import SignRequest
+
+NAME = "sign"
+
+
+def inputs(plan: Plan) -> Mapping[str, str]:
+    return {built.path: built.sha256 for built in plan.builds}
+
+
+def options(context: Context, plan: Plan) -> Mapping[str, object]:
+    return {
+        product.name: {
+            "identifier": product.identifier,
+            "identity": product.sign.identity,
+            "era": product.sign.era,
+            "entitlements": _text(entitlements(context.host, product, debug=False)),
+            "debug_entitlements": _text(entitlements(context.host, product, debug=True)),
+        }
+        for product in plan.configuration.products
+    }
+
+
+def run(context: Context, plan: Plan) -> Plan:
+    event = context.event(NAME)
+
+    def sign(built: Built) -> Artifact:
+        product = plan.product(built.product)
+        name = f"DEBUG_{product.name}" if built.debug else product.name
+        output = context.folder / built.arch / name
+        request = SignRequest(
+            identifier=product.identifier,
+            entitlements=entitlements(context.host, product, debug=built.debug),
+            era=product.sign.era,
+        )
+        slices = context.toolchain.sign(context.folder / built.path, output, request)
+        artifact = Artifact(
+            product=product.name,
+            path=f"{built.arch}/{name}",
+            kind=Kind.THIN,
+            debug=built.debug,
+            sha256=context.host.files.sha256(output),
+            size=output.stat().st_size,
+            unsigned_sha256=built.sha256,
+            slices=slices,
+        )
+        event("signed", artifact=artifact.path, sha256=artifact.sha256, cdhash=slices[0].cdhash, from_=built.sha256)
+        return artifact
+
+    return plan.with_artifacts(*side_by_side(lambda built=built: sign(built) for built in plan.builds))
+
+
+def entitlements(host: Host, product: Product, *, debug: bool) -> bytes | None:
+    """The entitlements plist, verbatim where it is a file. Only a DEBUG twin gets get-task-allow."""
+    chosen = product.sign.debug_entitlements if debug else product.sign.entitlements
+    if chosen is None:
+        return None
+    if chosen == "get-task-allow":
+        return plistlib.dumps({"com.apple.security.get-task-allow": True})
+    if isinstance(chosen, str):
+        raise ConfigurationError(f"unknown entitlements {chosen!r}", where=f"product {product.name}")
+    return host.files.read(chosen)
+
+
+def _text(plist: bytes | None) -> str | None:
+    return plist.decode("utf-8", "backslashreplace") if plist is not None else None

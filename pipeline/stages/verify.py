@@ -1,0 +1,131 @@
+"""Read everything back from disk and demand that it is what the release says: the last stage, and a command of its own.
+
+Of every Mach-O and bundle: all digests, signatures, chains and time stamps (through the toolchain); the CDHashes recorded; a
+second parser's opinion. Of every ticket: its signature, and that it names every CDHash. Of what ships: the zip's members.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipeline.disk import tree_digest
+from pipeline.disk.archive import demand_members
+from pipeline.errors import VerificationError
+from pipeline.model import Artifact, Kind, Plan, Slice, StapleStatus
+from pipeline.stages.context import Context, digests, side_by_side
+from pipeline.toolchain.second_opinion import demand_agreement
+
+NAME = "verify"
+
+_TICKET = "Contents/CodeResources"
+
+
+def inputs(plan: Plan) -> Mapping[str, str]:
+    return digests(plan.artifacts)
+
+
+def options(context: Context, plan: Plan) -> Mapping[str, object]:
+    """The stapled tickets are outside the bundles' digests."""
+    tickets = {}
+    for app in plan.of(Kind.APP):
+        ticket = context.path(app) / _TICKET
+        tickets[app.path] = context.host.files.sha256(ticket) if ticket.is_file() else None
+    return {"world": plan.configuration.world, "tickets": tickets}
+
+
+def run(context: Context, plan: Plan) -> Plan:
+    side_by_side(lambda artifact=artifact: _verify(context, plan, artifact) for artifact in plan.artifacts)
+    return plan
+
+
+def _verify(context: Context, plan: Plan, artifact: Artifact) -> None:
+    path = context.path(artifact)
+    if not path.exists():
+        raise VerificationError("is missing", where=artifact.path)
+    if artifact.kind in (Kind.THIN, Kind.UNIVERSAL, Kind.APP):
+        _verify_code(context, artifact, path)
+    elif artifact.kind is Kind.TICKET:
+        _verify_ticket(context, plan, artifact, path)
+    elif artifact.kind is Kind.DISTRIBUTION and artifact.path.endswith(".zip"):
+        members = {ship.rpartition("/")[2]: context.folder / ship for ship in artifact.contents}
+        demand_members(path, members, artifact.path)
+    # Last, because whatever was found before says more precisely what is wrong.
+    _demand_digest(context, plan, artifact, path)
+    context.event(NAME)("verified", artifact=artifact.path, sha256=artifact.sha256)
+
+
+def _verify_code(context: Context, artifact: Artifact, path: Path) -> None:
+    try:
+        slices = context.toolchain.verify(path)
+    except VerificationError as error:
+        raise error.at(artifact.path) from None
+    _demand_same_slices(artifact, slices)
+    inside = path / "Contents" / "MacOS" / artifact.product if artifact.kind is Kind.APP else path
+    demand_agreement(context.host.runner, inside, artifact.path)
+    if artifact.staple and artifact.staple.status is StapleStatus.STAPLED:
+        ticket = context.toolchain.stapled(path)
+        if ticket is None:
+            raise VerificationError("its stapled ticket is gone", where=artifact.path)
+        _demand_proof(context, ticket, artifact, f"{artifact.path}/{_TICKET}")
+
+
+def _verify_ticket(context: Context, plan: Plan, artifact: Artifact, path: Path) -> None:
+    ticket = context.host.files.read(path)
+    for tool in plan.of(Kind.THIN, Kind.UNIVERSAL, debug=False):
+        if tool.staple and tool.staple.ticket == artifact.path:
+            _demand_proof(context, ticket, tool, artifact.path)
+
+
+def _demand_proof(context: Context, ticket: bytes, artifact: Artifact, where: str) -> None:
+    try:
+        context.toolchain.prove(ticket, [entry.cdhash for entry in artifact.slices])
+    except VerificationError as error:
+        raise error.at(where) from None
+
+
+def _demand_same_slices(artifact: Artifact, slices: tuple[Slice, ...]) -> None:
+    for recorded, found in zip(artifact.slices, slices, strict=False):
+        if recorded != found:
+            raise VerificationError(
+                f"signed otherwise than the release recorded: {found}, not {recorded}",
+                where=f"{artifact.path}: {recorded.arch}",
+            )
+    if len(slices) != len(artifact.slices):
+        raise VerificationError(f"{len(slices)} slices instead of {len(artifact.slices)}", where=artifact.path)
+
+
+def _demand_digest(context: Context, plan: Plan, artifact: Artifact, path: Path) -> None:
+    if artifact.kind is Kind.APP:
+        found = tree_digest(path, exclude=frozenset({_TICKET}))
+    else:
+        found = context.host.files.sha256(path)
+    if found != artifact.sha256:
+        place = _differing_slice(plan, artifact, path)
+        raise VerificationError(
+            f"SHA-256 {found} differs from the recorded {artifact.sha256}, in bytes that no signature covers",
+            where=f"{artifact.path}{place}",
+        )
+
+
+def _differing_slice(plan: Plan, artifact: Artifact, path: Path) -> str:
+    """Which slice of a universal file differs from the thin file it was joined from."""
+    from pipeline.disk import open_source
+    from pipeline.macho import read_slices
+
+    thins = {
+        thin.slices[0].arch: thin.sha256
+        for thin in plan.of(Kind.THIN, debug=artifact.debug)
+        if thin.product == artifact.product
+    }
+    if artifact.kind is not Kind.UNIVERSAL:
+        return ""
+    with open_source(path) as source:
+        for one in read_slices(source):
+            digest = hashlib.sha256()
+            for offset in range(0, one.size, 1 << 20):
+                digest.update(one.source.read(offset, min(1 << 20, one.size - offset)))
+            if thins.get(one.arch) != digest.hexdigest():
+                return f": {one.arch}, signature"
+    return ": outside of the slices"

@@ -1,0 +1,93 @@
+"""What the stages ask of a toolchain: one Protocol, with Apple's tools or the portable engine behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Protocol
+
+from pipeline.model import NotaryMode, Slice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignRequest:
+    """How one file or bundle is to be signed. The hardened runtime and a secure time stamp are not options."""
+
+    identifier: str
+    entitlements: bytes | None
+    """The plist verbatim."""
+    era: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveToNotarize:
+    path: Path
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notarized:
+    """An accepted submission and what the notary's log says it covers."""
+
+    archive: ArchiveToNotarize
+    submission: str
+    covered: frozenset[tuple[str, str]]
+    """(architecture, cdhash in hex) of every Mach-O slice that the log lists."""
+    warnings: tuple[str, ...]
+
+
+Event = Callable[..., object]
+"""Writes to the audit log: an event's name, then facts by keyword."""
+
+
+class Toolchain(Protocol):
+    name: str
+
+    def versions(self) -> Mapping[str, str]:
+        """Tool → version, of everything whose change could change what is made."""
+        ...
+
+    def compiler(self) -> Mapping[str, str]:
+        """Environment variables that a build command needs to find clang: CC and what it wants."""
+        ...
+
+    def sign(self, source: Path, output: Path, request: SignRequest) -> tuple[Slice, ...]:
+        """Sign a Mach-O file into a new file; SigningError where it cannot be."""
+        ...
+
+    def join(self, thins: Sequence[Path], output: Path) -> tuple[Slice, ...]:
+        """Join thin files into a universal one, slices byte for byte."""
+        ...
+
+    def sign_bundle(self, source: Path, output: Path, request: SignRequest) -> tuple[Slice, ...]:
+        """Seal and sign a bundle into a new folder."""
+        ...
+
+    def notarize(
+        self, archives: Sequence[ArchiveToNotarize], folder: Path, *, wait: timedelta, mode: NotaryMode, event: Event
+    ) -> tuple[Notarized, ...]:
+        """Submit each archive once, wait, read the log. Raises NotaryPending or NotaryRejected."""
+        ...
+
+    def tickets(self, cdhashes: Sequence[str]) -> Mapping[str, bytes]:
+        """The verified ticket of every one of these CDHashes; StapleError if one cannot be had."""
+        ...
+
+    def staple(self, bundle: Path, ticket: bytes) -> None:
+        """Give a bundle its ticket, and read it back."""
+        ...
+
+    def stapled(self, bundle: Path) -> bytes | None:
+        """The ticket that a bundle carries, not judged."""
+        ...
+
+    def prove(self, ticket: bytes, cdhashes: Sequence[str]) -> None:
+        """VerificationError unless the ticket's signature holds and it names every one of these CDHashes."""
+        ...
+
+    def verify(self, path: Path) -> tuple[Slice, ...]:
+        """Every digest, signature, chain and time stamp of a file or a bundle; VerificationError where one fails."""
+        ...
