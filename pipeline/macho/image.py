@@ -1,0 +1,288 @@
+"""A thin image: header, load commands, segments and sections (<mach-o/loader.h>). Only its head is ever read.
+
+What the load commands point at (symbols, the signature) is not judged here, but everything lies within the file.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pipeline.errors import MalformedFile, NotSupported
+from pipeline.macho import constants as c
+from pipeline.macho.fields import padded_name, unpack
+from pipeline.macho.source import Source
+
+# Limits for hostile files. The largest real ones seen hold some 10 KiB of load commands and 300 of them; these are a
+# hundred times as much, and what is read into memory for a slice is no more than the first.
+LARGEST_COMMANDS = 4 * 1024 * 1024
+MOST_COMMANDS = 65536
+
+_MAGIC = struct.Struct("<I")
+_HEADER = struct.Struct("<7I")
+_COMMAND = struct.Struct("<2I")
+_SEGMENT = struct.Struct("<16s8I")
+_SEGMENT_64 = struct.Struct("<16s4Q4I")
+_SECTION = struct.Struct("<16s16s9I")
+_SECTION_64 = struct.Struct("<16s16s2Q8I")
+_LINKEDIT_DATA = struct.Struct("<2I")
+_SYMTAB = struct.Struct("<4I")
+_BUILD_VERSION = struct.Struct("<3I")
+_VERSION_MIN = struct.Struct("<2I")
+_UUID = struct.Struct("<16s")
+_DYLIB = struct.Struct("<I")
+_ENCRYPTION = struct.Struct("<3I")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadCommand:
+    """`offset` is from the start of the image; `data` is the whole command with its eight bytes of header."""
+
+    number: int
+    offset: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    segment: str
+    name: str
+    address: int
+    size: int
+    offset: int
+    flags: int
+
+    @property
+    def in_file(self) -> bool:
+        return self.size > 0 and (self.flags & 0xFF) not in c.ZEROFILL_SECTIONS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    name: str
+    vmaddr: int
+    vmsize: int
+    fileoff: int
+    filesize: int
+    sections: tuple[Section, ...]
+    command_offset: int
+
+    @property
+    def end(self) -> int:
+        return self.fileoff + self.filesize
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildVersion:
+    """Versions are packed as X.Y.Z = 0x00XXYYZZ (four digits for X: 0xXXXXYYZZ)."""
+
+    platform: int
+    minimum: int
+    sdk: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignatureCommand:
+    """LC_CODE_SIGNATURE: where the signature lies in the image, and where the command itself does."""
+
+    dataoff: int
+    datasize: int
+    command_offset: int
+
+    @property
+    def end(self) -> int:
+        return self.dataoff + self.datasize
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    is_64: bool
+    cputype: int
+    cpusubtype: int
+    filetype: int
+    flags: int
+    size: int
+    """Of the whole slice."""
+    head: bytes
+    """Header and load commands."""
+    commands: tuple[LoadCommand, ...]
+    segments: tuple[Segment, ...]
+    build: BuildVersion | None
+    """Of the first LC_BUILD_VERSION; without one, of the first LC_VERSION_MIN_*."""
+    uuid: bytes | None
+    libraries: tuple[str, ...]
+    signature: SignatureCommand | None
+    strings_end: int | None
+    """Where LC_SYMTAB's string table ends."""
+    encrypted: bool
+
+    @property
+    def arch(self) -> str:
+        return c.arch_name(self.cputype, self.cpusubtype)
+
+    @property
+    def header_size(self) -> int:
+        return header_size(self.is_64)
+
+    def segment(self, name: str) -> Segment | None:
+        return next((segment for segment in self.segments if segment.name == name), None)
+
+    def section(self, segment: str, name: str) -> Section | None:
+        """The first section of that segment and name. In an MH_OBJECT all sections lie in one nameless segment."""
+        sections = (section for owner in self.segments for section in owner.sections)
+        return next((one for one in sections if (one.segment, one.name) == (segment, name)), None)
+
+
+def header_size(is_64: bool) -> int:
+    """sizeof(mach_header) or sizeof(mach_header_64)."""
+    return 32 if is_64 else 28
+
+
+def parse_image(source: Source) -> Image:
+    """Read the head of a thin little-endian image.
+
+    Raises MalformedFile for what is not one, contradicts itself or points outside the source, NotSupported for a
+    big-endian (PowerPC) one.
+    """
+    (magic,) = unpack(_MAGIC, source.read(0, min(4, source.size)), 0, "Mach-O magic")
+    if magic in (c.MH_CIGAM, c.MH_CIGAM_64):
+        raise NotSupported("a big-endian (PowerPC) Mach-O image")
+    if magic not in (c.MH_MAGIC, c.MH_MAGIC_64):
+        raise MalformedFile("not a Mach-O image")
+    is_64 = magic == c.MH_MAGIC_64
+    start = header_size(is_64)
+    header = source.read(0, min(start, source.size))
+    _, cputype, cpusubtype, filetype, count, commands_size, flags = unpack(_HEADER, header, 0, "Mach-O header")
+    if start + commands_size > source.size:
+        raise MalformedFile(f"load commands of {commands_size} bytes end past the image of {source.size}")
+    if commands_size > LARGEST_COMMANDS or count > MOST_COMMANDS:
+        raise MalformedFile(f"{count} load commands of {commands_size} bytes: more than any real image has")
+    head = source.read(0, start + commands_size)
+    commands = tuple(_commands(head, start, count))
+    segments = tuple(_segment(command, is_64, source.size) for command in commands if command.number in _SEGMENTS)
+    return Image(
+        is_64=is_64,
+        cputype=cputype,
+        cpusubtype=cpusubtype,
+        filetype=filetype,
+        flags=flags,
+        size=source.size,
+        head=head,
+        commands=commands,
+        segments=segments,
+        build=_build_version(commands),
+        uuid=_uuid(commands),
+        libraries=tuple(_library(command) for command in commands if command.number in c.LIBRARY_COMMANDS),
+        signature=_signature(commands, source.size),
+        strings_end=_strings_end(commands),
+        encrypted=_is_encrypted(commands),
+    )
+
+
+_SEGMENTS = (c.LC_SEGMENT, c.LC_SEGMENT_64)
+
+
+def _commands(head: bytes, start: int, count: int) -> Iterator[LoadCommand]:
+    offset = start
+    for index in range(count):
+        number, size = unpack(_COMMAND, head, offset, f"load command {index}")
+        if size < _COMMAND.size or size % 4 or offset + size > len(head):
+            raise MalformedFile(f"load command {index} at {offset:#x} has the impossible size {size}")
+        yield LoadCommand(number=number, offset=offset, data=head[offset : offset + size])
+        offset += size
+    if offset != len(head):
+        raise MalformedFile(f"the {count} load commands take {offset - start} bytes, not the {len(head) - start} said")
+
+
+def _segment(command: LoadCommand, is_64: bool, size: int) -> Segment:
+    if (command.number == c.LC_SEGMENT_64) != is_64:
+        raise MalformedFile(f"segment command at {command.offset:#x} is of the other word size")
+    layout, section_layout = (_SEGMENT_64, _SECTION_64) if is_64 else (_SEGMENT, _SECTION)
+    fields = unpack(layout, command.data, _COMMAND.size, "segment")
+    raw_name, vmaddr, vmsize, fileoff, filesize, _maxprot, _initprot, count, _flags = fields
+    name = padded_name(raw_name)
+    if fileoff + filesize > size:
+        raise MalformedFile(f"segment {name} ends at {fileoff + filesize:#x}, past the image of {size:#x} bytes")
+    first = _COMMAND.size + layout.size
+    if first + count * section_layout.size > len(command.data):
+        raise MalformedFile(f"segment {name} has no room for the {count} sections it claims")
+    sections = []
+    for index in range(count):
+        fields = unpack(section_layout, command.data, first + index * section_layout.size, "section")
+        section_name, segment_name, address, section_size, offset, _align, _reloff, _nreloc, section_flags = fields[:9]
+        section = Section(
+            segment=padded_name(segment_name),
+            name=padded_name(section_name),
+            address=address,
+            size=section_size,
+            offset=offset,
+            flags=section_flags,
+        )
+        sections.append(section)
+    return Segment(
+        name=name,
+        vmaddr=vmaddr,
+        vmsize=vmsize,
+        fileoff=fileoff,
+        filesize=filesize,
+        sections=tuple(sections),
+        command_offset=command.offset,
+    )
+
+
+def _build_version(commands: tuple[LoadCommand, ...]) -> BuildVersion | None:
+    for command in commands:
+        if command.number == c.LC_BUILD_VERSION:
+            platform, minimum, sdk = unpack(_BUILD_VERSION, command.data, _COMMAND.size, "LC_BUILD_VERSION")
+            return BuildVersion(platform=platform, minimum=minimum, sdk=sdk)
+    for command in commands:
+        if command.number in c.VERSION_MIN_PLATFORMS:
+            minimum, sdk = unpack(_VERSION_MIN, command.data, _COMMAND.size, "LC_VERSION_MIN")
+            return BuildVersion(platform=c.VERSION_MIN_PLATFORMS[command.number], minimum=minimum, sdk=sdk)
+    return None
+
+
+def _uuid(commands: tuple[LoadCommand, ...]) -> bytes | None:
+    for command in commands:
+        if command.number == c.LC_UUID:
+            (uuid,) = unpack(_UUID, command.data, _COMMAND.size, "LC_UUID")
+            return bytes(uuid)
+    return None
+
+
+def _library(command: LoadCommand) -> str:
+    (offset,) = unpack(_DYLIB, command.data, _COMMAND.size, "library")
+    if offset > len(command.data):
+        raise MalformedFile(f"library command at {command.offset:#x} has its name outside itself")
+    # A name may fill its command to the last byte, without a zero.
+    return padded_name(command.data[offset:])
+
+
+def _signature(commands: tuple[LoadCommand, ...], size: int) -> SignatureCommand | None:
+    found = [command for command in commands if command.number == c.LC_CODE_SIGNATURE]
+    if not found:
+        return None
+    if len(found) > 1:
+        raise MalformedFile(f"{len(found)} LC_CODE_SIGNATURE commands")
+    dataoff, datasize = unpack(_LINKEDIT_DATA, found[0].data, _COMMAND.size, "LC_CODE_SIGNATURE")
+    if dataoff + datasize > size:
+        raise MalformedFile(f"the signature ends at {dataoff + datasize:#x}, past the image of {size:#x} bytes")
+    return SignatureCommand(dataoff=dataoff, datasize=datasize, command_offset=found[0].offset)
+
+
+def _strings_end(commands: tuple[LoadCommand, ...]) -> int | None:
+    for command in commands:
+        if command.number == c.LC_SYMTAB:
+            _symoff, _nsyms, stroff, strsize = unpack(_SYMTAB, command.data, _COMMAND.size, "LC_SYMTAB")
+            return int(stroff + strsize)
+    return None
+
+
+def _is_encrypted(commands: tuple[LoadCommand, ...]) -> bool:
+    for command in commands:
+        if command.number in (c.LC_ENCRYPTION_INFO, c.LC_ENCRYPTION_INFO_64):
+            _offset, _size, cryptid = unpack(_ENCRYPTION, command.data, _COMMAND.size, "LC_ENCRYPTION_INFO")
+            if cryptid:
+                return True
+    return False

@@ -1,0 +1,103 @@
+"""Where bytes come from: a `Source` is read in pieces and hashed page by page, so that no image is ever held whole.
+
+A file on disk is a Source of `pipeline.disk`; here are the protocol, a Source over bytes, and a part of another Source.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipeline.errors import MalformedFile
+
+# What may be read into memory at once of a part that has no smaller limit of its own (an embedded Info.plist, a CMS).
+LARGEST_READ = 16 * 1024 * 1024
+
+
+class Source(Protocol):
+    """Bytes of a known size. Its size never changes while it is used."""
+
+    @property
+    def size(self) -> int: ...
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes from `offset`; MalformedFile where the source ends before."""
+        ...
+
+    def digests(self, algorithms: Sequence[str], page_size: int, limit: int, start: int = 0) -> dict[str, list[bytes]]:
+        """Hashes of the pages of bytes [start, limit), for every algorithm (names of hashlib) in one pass.
+
+        The first page begins at `start`; the last is hashed as short as it is. A page size of 0 makes one page.
+        """
+        ...
+
+
+Part = bytes | Source
+"""A piece of a file to be written: bytes that are new, or bytes that are taken from elsewhere."""
+
+
+def size_of(part: Part) -> int:
+    return len(part) if isinstance(part, bytes) else part.size
+
+
+@dataclass(frozen=True, slots=True)
+class BytesSource:
+    """A Source over bytes in memory, for what is small."""
+
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def read(self, offset: int, length: int) -> bytes:
+        check_range(self.size, offset, length)
+        return self.data[offset : offset + length]
+
+    def digests(self, algorithms: Sequence[str], page_size: int, limit: int, start: int = 0) -> dict[str, list[bytes]]:
+        check_range(self.size, start, limit - start)
+        step = page_size or max(limit - start, 1)
+        pages = [self.data[at : min(at + step, limit)] for at in range(start, limit, step)]
+        if not page_size and not pages:
+            pages = [b""]
+        return {
+            name: [hashlib.new(name, page, usedforsecurity=False).digest() for page in pages] for name in algorithms
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The bytes [offset, offset + size) of another Source. A window of a window looks through to the source below."""
+
+    base: Source
+    offset: int
+    size: int
+
+    def __post_init__(self) -> None:
+        check_range(self.base.size, self.offset, self.size)
+        if isinstance(self.base, Window):
+            object.__setattr__(self, "offset", self.base.offset + self.offset)
+            object.__setattr__(self, "base", self.base.base)
+
+    def read(self, offset: int, length: int) -> bytes:
+        check_range(self.size, offset, length)
+        return self.base.read(self.offset + offset, length)
+
+    def digests(self, algorithms: Sequence[str], page_size: int, limit: int, start: int = 0) -> dict[str, list[bytes]]:
+        check_range(self.size, start, limit - start)
+        return self.base.digests(algorithms, page_size, self.offset + limit, self.offset + start)
+
+
+def check_range(size: int, offset: int, length: int) -> None:
+    """MalformedFile unless [offset, offset + length) lies within `size` bytes."""
+    if offset < 0 or length < 0 or offset + length > size:
+        raise MalformedFile(f"bytes {offset:#x}+{length:#x} are not in the file, which has {size:#x}")
+
+
+def read_all(source: Source, limit: int = LARGEST_READ) -> bytes:
+    """A small source whole; MalformedFile if it has more than `limit` bytes."""
+    if source.size > limit:
+        raise MalformedFile(f"{source.size} bytes where no more than {limit} are expected")
+    return source.read(0, source.size)
