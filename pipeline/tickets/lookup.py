@@ -23,7 +23,7 @@ APPLE_URL = "https://api.apple-cloudkit.com/database/1/com.apple.gk.ticket-deliv
 
 # CloudKit Web Services refuses a request of more records.
 _RECORDS_A_REQUEST = 200
-_NOT_THERE = {"NOT_FOUND"}
+_NOT_THERE = "NOT_FOUND"
 _LATER = {"THROTTLED", "TRY_AGAIN_LATER", "INTERNAL_ERROR", "SERVICE_UNAVAILABLE", "NETWORK_ERROR"}
 
 
@@ -108,7 +108,7 @@ class TicketClient:
             record = records[name]
             if "serverErrorCode" not in record:
                 found[names[name]] = self._ticket(record)
-            elif record["serverErrorCode"] in _NOT_THERE:
+            elif record["serverErrorCode"] == _NOT_THERE:
                 found[names[name]] = None
             else:
                 put_off = self._later(record)
@@ -142,7 +142,7 @@ class TicketClient:
     def _later(self, problem: Mapping[str, Any]) -> _Later:
         """What an answer with a `serverErrorCode` asks of us; an unknown code is an error at once."""
         code = problem["serverErrorCode"]
-        if code not in _LATER:
+        if not isinstance(code, str) or code not in _LATER:
             raise self._unavailable(f"{code} ({problem.get('reason', 'no reason given')})")
         seconds = problem.get("retryAfter")
         if not isinstance(seconds, int | float) or not 0 < seconds < timedelta.max.total_seconds():

@@ -1,0 +1,1 @@
+"""Simulators that speak the real protocols, with levers."""
