@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from pipeline.disk import tree_digest
 from pipeline.model import Artifact, Kind, Plan, Product
-from pipeline.stages.context import Context, digests
+from pipeline.stages.context import Context, digests, text_of
 from pipeline.toolchain import SignRequest
 
 NAME = "app"
@@ -30,7 +30,7 @@ def options(context: Context, plan: Plan) -> Mapping[str, object]:
             "plist": information(product, plan.version),
             "era": product.sign.era,
             "identity": product.sign.identity,
-            "entitlements": str(product.sign.entitlements) if product.sign.entitlements else None,
+            "entitlements": text_of(context.entitlements(product, debug=False)),
         }
         for product in plan.configuration.products
         if product.app
@@ -74,7 +74,7 @@ def run(context: Context, plan: Plan) -> Plan:
         signed = work / "signed" / bundle.name
         request = SignRequest(
             identifier=product.identifier,
-            entitlements=files.read(product.sign.entitlements) if product.sign.entitlements else None,
+            entitlements=context.entitlements(product, debug=False),
             era=product.sign.era,
         )
         slices = context.toolchain.sign_bundle(bundle, signed, request)

@@ -3,25 +3,48 @@
 from __future__ import annotations
 
 import os
+import plistlib
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from pipeline.errors import ConfigurationError
 from pipeline.host import Host
-from pipeline.journal import Journal
-from pipeline.model import Artifact, Plan
+from pipeline.model import Artifact, Plan, Product
 from pipeline.toolchain import Toolchain
 
 Result = TypeVar("Result")
+
+
+class Log(Protocol):
+    """Where events go: the audit log."""
+
+    @property
+    def run(self) -> str: ...
+
+    @property
+    def head(self) -> str: ...
+
+    def record(self, event: str, *, stage: str | None = None, artifact: str | None = None, **facts: object) -> str: ...
+
+
+class SilentLog:
+    """For commands that only look: they leave no trace."""
+
+    run = ""
+    head = ""
+
+    def record(self, event: str, *, stage: str | None = None, artifact: str | None = None, **facts: object) -> str:
+        return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     host: Host
     toolchain: Toolchain
-    journal: Journal
+    journal: Log
     folder: Path
     """build/macos: every path of an artifact is relative to it."""
     source_keys: Mapping[str, str]
@@ -37,6 +60,17 @@ class Context:
         self.host.files.make_folder(folder)
         return folder
 
+    def entitlements(self, product: Product, *, debug: bool) -> bytes | None:
+        """The entitlements plist, verbatim where it is a file. Only a DEBUG twin gets get-task-allow."""
+        chosen = product.sign.debug_entitlements if debug else product.sign.entitlements
+        if chosen is None:
+            return None
+        if chosen == "get-task-allow":
+            return plistlib.dumps({"com.apple.security.get-task-allow": True})
+        if isinstance(chosen, str):
+            raise ConfigurationError(f"unknown entitlements {chosen!r}", where=f"product {product.name}")
+        return self.host.files.read(chosen)
+
     def event(self, stage: str) -> Callable[..., object]:
         """Writes an event of this stage to the audit log."""
 
@@ -44,6 +78,11 @@ class Context:
             return self.journal.record(event, stage=stage, **facts)
 
         return write
+
+
+def text_of(plist: bytes | None) -> str | None:
+    """A plist's bytes as JSON can hold them, for a stage's options."""
+    return plist.decode("utf-8", "backslashreplace") if plist is not None else None
 
 
 class Stage(Protocol):

@@ -5,13 +5,10 @@ Thins are signed before they are joined, because users ship them too (docs/adr/0
 
 from __future__ import annotations
 
-import plistlib
 from collections.abc import Mapping
 
-from pipeline.errors import ConfigurationError
-from pipeline.host import Host
-from pipeline.model import Artifact, Built, Kind, Plan, Product
-from pipeline.stages.context import Context, side_by_side
+from pipeline.model import Artifact, Built, Kind, Plan
+from pipeline.stages.context import Context, side_by_side, text_of
 from pipeline.toolchain import SignRequest
 
 NAME = "sign"
@@ -27,8 +24,8 @@ def options(context: Context, plan: Plan) -> Mapping[str, object]:
             "identifier": product.identifier,
             "identity": product.sign.identity,
             "era": product.sign.era,
-            "entitlements": _text(entitlements(context.host, product, debug=False)),
-            "debug_entitlements": _text(entitlements(context.host, product, debug=True)),
+            "entitlements": text_of(context.entitlements(product, debug=False)),
+            "debug_entitlements": text_of(context.entitlements(product, debug=True)),
         }
         for product in plan.configuration.products
     }
@@ -43,7 +40,7 @@ def run(context: Context, plan: Plan) -> Plan:
         output = context.folder / built.arch / name
         request = SignRequest(
             identifier=product.identifier,
-            entitlements=entitlements(context.host, product, debug=built.debug),
+            entitlements=context.entitlements(product, debug=built.debug),
             era=product.sign.era,
         )
         slices = context.toolchain.sign(context.folder / built.path, output, request)
@@ -61,19 +58,3 @@ def run(context: Context, plan: Plan) -> Plan:
         return artifact
 
     return plan.with_artifacts(*side_by_side(lambda built=built: sign(built) for built in plan.builds))
-
-
-def entitlements(host: Host, product: Product, *, debug: bool) -> bytes | None:
-    """The entitlements plist, verbatim where it is a file. Only a DEBUG twin gets get-task-allow."""
-    chosen = product.sign.debug_entitlements if debug else product.sign.entitlements
-    if chosen is None:
-        return None
-    if chosen == "get-task-allow":
-        return plistlib.dumps({"com.apple.security.get-task-allow": True})
-    if isinstance(chosen, str):
-        raise ConfigurationError(f"unknown entitlements {chosen!r}", where=f"product {product.name}")
-    return host.files.read(chosen)
-
-
-def _text(plist: bytes | None) -> str | None:
-    return plist.decode("utf-8", "backslashreplace") if plist is not None else None

@@ -1,7 +1,8 @@
-"""Read everything back from disk and demand that it is what the release says: the last stage, and a command of its own.
+"""Read everything back from disk and demand that it is what the release says: the last stage, and a command.
 
-Of every Mach-O and bundle: all digests, signatures, chains and time stamps (through the toolchain); the CDHashes recorded; a
-second parser's opinion. Of every ticket: its signature, and that it names every CDHash. Of what ships: the zip's members.
+Of every Mach-O and bundle: all digests, signatures, chains and time stamps (through the toolchain); the CDHashes
+recorded; a second parser's opinion. Of every ticket: its signature, and that it names every CDHash. Of what ships: the
+zip's members.
 """
 
 from __future__ import annotations

@@ -30,7 +30,8 @@ def demand_agreement(runner: Runner, path: Path, name: str) -> None:
         for key in mine:
             if mine[key] != other[key]:
                 raise VerificationError(
-                    f"LIEF and our parser differ on {key}: {other[key]} and {mine[key]}", where=f"{name}: {mine['arch']}"
+                    f"LIEF and our parser differ on {key}: {other[key]} and {mine[key]}",
+                    where=f"{name}: {mine['arch']}",
                 )
 
 

@@ -1,0 +1,17 @@
+"""The verbs that users type, one file a namespace; the only package that imports invoke.
+
+Everything heavy is imported inside the tasks: `invoke --list` stays light.
+"""
+
+from __future__ import annotations
+
+from invoke import Collection
+
+from pipeline.tasks import checks, evidence, release
+
+namespace = Collection()
+for module in (release, evidence, checks):
+    for name, found in Collection.from_module(module).tasks.items():
+        namespace.add_task(found, name=name)
+
+__all__ = ["namespace"]

@@ -1,0 +1,129 @@
+"""Puts a release together from its parts: configuration, checkout, world, toolchain, log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from pipeline import config
+from pipeline.checkout import checkout_facts, source_key
+from pipeline.errors import ConfigurationError, NotSupported
+from pipeline.host import Host
+from pipeline.journal import Journal
+from pipeline.model import Configuration, Plan, World
+from pipeline.release import begin
+from pipeline.stages.context import Context, SilentLog
+from pipeline.toolchain import Toolchain
+from pipeline.toolchain.services import Services
+
+_BESIDE_TASKS = Path(__file__).parents[2] / "release.toml"
+
+
+def configuration_of(host: Host, path: str | None) -> Configuration:
+    """`path` is the caller's; without one, the release.toml beside tasks.py."""
+    return config.load(Path(path).absolute() if path else _BESIDE_TASKS, host)
+
+
+@contextmanager
+def assembled(
+    host: Host, configuration: Configuration, *, writes: bool, allow_dirty: bool = False
+) -> Iterator[tuple[Context, Plan]]:
+    """The context and the plan before any stage. With `writes` the output folder is locked and the log is open."""
+    plan, keys = _checkout(host, configuration, allow_dirty=allow_dirty)
+    folder = configuration.folder
+    with ExitStack() as stack:
+        if writes:
+            host.files.make_folder(folder)
+            stack.enter_context(host.files.lock(folder / ".lock"))
+            log = Journal(
+                host.files, host.clock, folder / "audit.jsonl", run=host.entropy.bytes(8).hex(), redact=host.redact
+            )
+        toolchain = _toolchain(host, configuration, stack)
+        yield (
+            Context(
+                host=host,
+                toolchain=toolchain,
+                journal=log if writes else SilentLog(),
+                folder=folder,
+                source_keys=keys,
+            ),
+            plan,
+        )
+
+
+def announce(host: Host, configuration: Configuration, plan: Plan) -> None:
+    """Said before anything else: which release, and that it is none where it is none."""
+    host.console.say(
+        f"{configuration.release} {plan.version} · world {configuration.world} · {configuration.toolchain}"
+    )
+    if configuration.world is World.REHEARSAL:
+        host.console.say("REHEARSAL: own certificates, own notary; Apple has no part in it, and no Mac will trust it")
+    if plan.dirty:
+        host.console.say("warning: the checkout has changes that are not committed")
+
+
+def _checkout(host: Host, configuration: Configuration, *, allow_dirty: bool) -> tuple[Plan, dict[str, str]]:
+    keys: dict[str, str] = {}
+    facts = None
+    for product in configuration.products:
+        found = checkout_facts(host, product.source)
+        keys[product.name] = source_key(found)
+        if facts is None:
+            facts = found
+        elif (found.commit, found.epoch) != (facts.commit, facts.epoch):
+            raise ConfigurationError(
+                "its source is in another checkout than the first product's", where=f"product {product.name}"
+            )
+    assert facts is not None
+    plan = begin(configuration, facts)
+    if plan.dirty and configuration.world is World.REAL and not allow_dirty:
+        raise ConfigurationError(
+            "the checkout has changes that are not committed",
+            where=str(configuration.products[0].source),
+            remedy="commit them, or use --allow-dirty (the publish gate will refuse the release)",
+        )
+    return plan, keys
+
+
+def _toolchain(host: Host, configuration: Configuration, stack: ExitStack) -> Toolchain:
+    if configuration.toolchain != "portable":
+        raise NotSupported(
+            "Apple's own tools are not driven yet", where="[release] toolchain", remedy='use toolchain = "portable"'
+        )
+    from pipeline.toolchain.portable import PortableToolchain
+
+    return PortableToolchain(host, _services(host, configuration, stack), configuration)
+
+
+def _services(host: Host, configuration: Configuration, stack: ExitStack) -> Callable[[], Services]:
+    """How the world's identity and services are had; asked for by the first stage that needs them."""
+
+    def rehearsal() -> Services:
+        from pipeline.rehearsal import Rehearsal
+
+        return stack.enter_context(Rehearsal(configuration.folder / "rehearsal", host)).services
+
+    def local() -> Services:
+        from pipeline.identity import APPLE_ANCHORS
+
+        return Services(
+            identity=None, anchors=APPLE_ANCHORS, timestamp_url=None, tickets_url=None, notary=None, credentials=None
+        )
+
+    def real() -> Services:
+        from pipeline.identity import APPLE_ANCHORS
+        from pipeline.notary import APPLE_SERVICE
+        from pipeline.tickets import APPLE_URL as TICKETS_URL
+        from pipeline.timestamps import APPLE_URL as TIMESTAMP_URL
+
+        return Services(
+            identity=_real_identity(host, configuration),
+            anchors=APPLE_ANCHORS,
+            timestamp_url=TIMESTAMP_URL,
+            tickets_url=TICKETS_URL,
+            notary=APPLE_SERVICE,
+            credentials=_real_credentials(host, configuration),
+        )
+
+    return {World.REHEARSAL: rehearsal, World.LOCAL: local, World.REAL: real}[configuration.world]

@@ -1,0 +1,44 @@
+"""The project's own tests and checks."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from invoke import Context as InvokeContext
+from invoke import Exit, task
+
+from pipeline.tasks.session import command, is_dry
+
+_ROOT = Path(__file__).parents[2]
+_CHECKS = (
+    ("-m", "ruff", "format", "--check", "."),
+    ("-m", "ruff", "check", "."),
+    ("-m", "mypy"),
+    ("-m", "importlinter.cli", "lint-imports"),
+)
+
+
+def _run(argv: tuple[str, ...], *, dry: bool) -> None:
+    """Run one check in our own terminal; its exit code becomes ours."""
+    line = shlex.join(("python", *argv))
+    print(f"$ {line}", file=sys.stderr, flush=True)
+    if not dry and (code := subprocess.call([sys.executable, *argv], cwd=_ROOT)):
+        raise Exit(f"{line} failed", code=1 if code > 1 else code)
+
+
+@task(auto_shortflags=False)
+def test(context: InvokeContext) -> None:
+    """Run the tests; `invoke test -- ARGS` hands ARGS to pytest."""
+    with command(context):
+        _run(("-m", "pytest", *shlex.split(context.remainder)), dry=is_dry(context))
+
+
+@task(auto_shortflags=False)
+def check(context: InvokeContext) -> None:
+    """Format, lint, types, import contract, tests."""
+    with command(context):
+        for argv in (*_CHECKS, ("-m", "pytest")):
+            _run(argv, dry=is_dry(context))

@@ -1,0 +1,145 @@
+"""What the release verbs do, and what they print."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline import manifest
+from pipeline import release as order
+from pipeline.host import Host
+from pipeline.model import Artifact, Kind, Plan, World
+from pipeline.stages.context import Context
+from pipeline.tasks.assembly import announce, assembled, configuration_of
+
+
+def release(host: Host, path: str | None, *, as_json: bool, dry: bool, allow_dirty: bool) -> None:
+    configuration = configuration_of(host, path)
+    with assembled(host, configuration, writes=not dry, allow_dirty=allow_dirty) as (context, plan):
+        announce(host, configuration, plan)
+        if dry:
+            _show_steps(context, plan, as_json=as_json)
+            return
+        plan, ran = order.release(context, plan)
+        if ran or not order.is_finished(context, plan):
+            head = order.finish(context, plan)
+            host.console.say(f"log: {context.folder / 'audit.jsonl'}, newest line {head}")
+        else:
+            host.console.say("nothing to do: every stage is done, and its outputs are as it left them")
+        _summarise(host, context, plan, as_json=as_json)
+
+
+def one_stage(host: Host, path: str | None, name: str, *, as_json: bool, dry: bool, allow_dirty: bool) -> None:
+    configuration = configuration_of(host, path)
+    looks_only = name == "verify"
+    with assembled(host, configuration, writes=not (dry or looks_only), allow_dirty=allow_dirty) as (context, plan):
+        announce(host, configuration, plan)
+        if dry:
+            _show_steps(context, plan, as_json=as_json, only=name)
+            return
+        plan = order.left_by(context, plan, name, trusting=looks_only)
+        stage = order.STAGES[order.NAMES.index(name)]
+        after = stage.run(context, plan) if looks_only else order.run_stage(context, plan, stage, "asked for")
+        if looks_only:
+            host.console.say(f"verified: {len(after.artifacts)} artifacts, every byte")
+        changed = [artifact for artifact in after.artifacts if looks_only or artifact not in plan.artifacts]
+        built = [manifest.built_to_json(one) for one in after.builds if one not in plan.builds]
+        if as_json:
+            document = {"stage": name, "artifacts": [manifest.artifact_to_json(one) for one in changed], "built": built}
+            host.console.result(json.dumps(document, indent=2, sort_keys=True))
+        else:
+            for one in built:
+                host.console.result(f"{one['path']}  {one['sha256']}")
+            _table(host, changed)
+
+
+def status(host: Host, path: str | None, *, as_json: bool) -> None:
+    configuration = configuration_of(host, path)
+    with assembled(host, configuration, writes=False, allow_dirty=True) as (context, plan):
+        announce(host, configuration, plan)
+        _show_steps(context, plan, as_json=as_json)
+
+
+def clean(host: Host, path: str | None, *, forget: bool, dry: bool) -> None:
+    configuration = configuration_of(host, path)
+    folder = configuration.folder
+    kept = {"audit.jsonl", "history", ".lock"} | (set() if forget else {"notary", "rehearsal"})
+    if not folder.is_dir():
+        host.console.say("nothing to remove")
+        return
+    with host.files.lock(folder / ".lock"):
+        if forget:
+            for record in sorted((folder / "notary").glob("*.json")):
+                host.console.say(f"forgotten: submission {_submission_id(host, record)} ({record.name})")
+        if not dry:
+            manifest.retire(host.files, folder)
+        for entry in sorted(folder.iterdir()):
+            if entry.name not in kept:
+                host.console.say(f"{'would remove' if dry else 'removed'}: {entry.name}")
+                if not dry:
+                    host.files.remove(entry)
+
+
+def audit(host: Host, folder: str | None, *, gate: bool, head: str | None, as_json: bool) -> None:
+    from pipeline.audit import audit as judge
+
+    where = Path(folder).absolute() if folder else Path(__file__).parents[2] / "build" / "macos"
+    report = judge(host, where, head=head, gate=gate)
+    host.console.result(json.dumps(report.to_json(), indent=2, sort_keys=True) if as_json else report.to_text())
+
+
+def _submission_id(host: Host, record: Path) -> str:
+    try:
+        return str(json.loads(host.files.read(record)).get("submission") or "none")
+    except (ValueError, AttributeError):
+        return "unreadable"
+
+
+def _show_steps(context: Context, plan: Plan, *, as_json: bool, only: str | None = None) -> None:
+    steps = [step for step in order.examine(context, plan) if only in (None, step.stage.NAME)]
+    pending = sorted((context.folder / "notary").glob("*.json"))
+    if as_json:
+        document: dict[str, Any] = {
+            "version": plan.version,
+            "world": plan.configuration.world,
+            "stages": [{"stage": s.stage.NAME, "done": s.plan is not None, "why": s.why} for s in steps],
+            "submissions": [json.loads(context.host.files.read(record)) for record in pending],
+        }
+        context.host.console.result(json.dumps(document, indent=2, sort_keys=True))
+        return
+    for step in steps:
+        context.host.console.result(
+            f"{step.stage.NAME:<10} {'done' if step.plan is not None else f'would run: {step.why}'}"
+        )
+    for record in pending:
+        document = json.loads(context.host.files.read(record))
+        context.host.console.result(f"submission {document.get('submission')}: {document.get('state')} ({record.name})")
+
+
+def _summarise(host: Host, context: Context, plan: Plan, *, as_json: bool) -> None:
+    if as_json:
+        host.console.result(host.files.read(context.folder / order.MANIFEST).decode().rstrip("\n"))
+        return
+    _table(host, plan.artifacts)
+    world = plan.configuration.world
+    ending = "" if world is World.REAL else f" ({world.upper()}: not for publication)"
+    for package in plan.of(Kind.DISTRIBUTION):
+        host.console.result(f"{context.path(package)}{ending}")
+
+
+def _table(host: Host, artifacts: Sequence[Artifact]) -> None:
+    rows = [("artifact", "architectures", "notarization", "staple")]
+    for artifact in artifacts:
+        rows.append(
+            (
+                artifact.path,
+                ", ".join(entry.arch for entry in artifact.slices) or "-",
+                str(artifact.notarization.status) if artifact.notarization else "-",
+                str(artifact.staple.status) if artifact.staple else "-",
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for row in rows:
+        host.console.result("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())

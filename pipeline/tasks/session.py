@@ -1,0 +1,72 @@
+"""How a command begins and ends: Invoke's options that we refuse, errors as messages and exit codes, signals."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from invoke import Context as InvokeContext
+from invoke import Exit
+
+from pipeline.errors import ConfigurationError, Interrupted, ReleaseError, Terminated
+from pipeline.host import Host, system_host
+
+
+@contextmanager
+def command(context: InvokeContext, *, debug: bool = False) -> Iterator[Host]:
+    """The host for one command. Every error leaves as its message and its exit code; a traceback only with `debug`."""
+    host = system_host(debug=debug)
+    before = signal.signal(signal.SIGTERM, _terminated)
+    try:
+        refuse_run_options(context)
+        yield host
+    except (Exit, SystemExit):
+        raise
+    except KeyboardInterrupt:
+        host.runner.stop()
+        _leave(
+            host, Interrupted("interrupted", remedy="run the same command again: it goes on where it stopped"), debug
+        )
+    except ReleaseError as error:
+        host.runner.stop()
+        _leave(host, error, debug)
+    except Exception as error:  # a defect: said as one, never shown as a traceback unless asked for
+        host.runner.stop()
+        defect = ReleaseError(f"a defect of the pipeline: {type(error).__name__}: {error}", remedy="run with --debug")
+        _leave(host, defect, debug)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminated(_number: int, _frame: FrameType | None) -> None:
+    raise Terminated("terminated", remedy="run the same command again: it goes on where it stopped")
+
+
+def _leave(host: Host, error: ReleaseError, debug: bool) -> None:
+    if debug:
+        host.console.say("".join(traceback.format_exception(*sys.exc_info())))
+    host.console.say(f"error: {error}")
+    raise Exit(code=error.exit_code)
+
+
+def refuse_run_options(context: InvokeContext) -> None:
+    """Invoke's own run options would change how commands run behind the pipeline's back; only --dry means something."""
+    run = context.config.run
+    set_options = {
+        "--warn-only": run.warn,
+        "--echo": run.echo,
+        "--hide": run.hide,
+        "--pty": run.pty,
+        "--command-timeout": context.config.timeouts.command,
+    }
+    for option, value in set_options.items():
+        if value:
+            raise ConfigurationError(f"{option} is Invoke's and has no meaning here", remedy="leave it out")
+
+
+def is_dry(context: InvokeContext) -> bool:
+    return bool(context.config.run.dry)
