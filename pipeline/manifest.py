@@ -1,0 +1,225 @@
+"""release.json: what a release consists of, for people and scripts; and artifacts as JSON, wherever they are written.
+
+How it came to be is told elsewhere (`journal`), and so is whether it is true (`audit`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import VerificationError
+from pipeline.host import Files
+from pipeline.model import (
+    Artifact,
+    Built,
+    Kind,
+    Notarization,
+    NotarizationStatus,
+    Plan,
+    Slice,
+    Staple,
+    StapleStatus,
+    World,
+)
+
+SCHEMA = 1
+NAME = "release.json"
+HISTORY = "history"
+
+
+def build(plan: Plan, *, head: str, toolchain: str, tools: Mapping[str, str]) -> dict[str, Any]:
+    """The manifest of a plan. `head`: the hash of the log's newest line; `tools`: name → version."""
+    configuration = plan.configuration
+    return {
+        "schema": SCHEMA,
+        "release": configuration.release,
+        "products": [product.name for product in configuration.products],
+        "version": plan.version,
+        "world": str(configuration.world),
+        "toolchain": toolchain,
+        "doubles": configuration.tools is not None,
+        "tools": dict(tools),
+        "commit": plan.commit,
+        "dirty": plan.dirty,
+        "source_epoch": plan.source_epoch,
+        "minimum_macos": {
+            product.name: {arch: product.build.minimum_macos[arch] for arch in product.architectures}
+            for product in configuration.products
+        },
+        "log": {"head": head},
+        "builds": [built_to_json(built) for built in plan.builds],
+        "artifacts": [artifact_to_json(artifact) for artifact in plan.artifacts],
+    }
+
+
+def to_bytes(document: Mapping[str, Any]) -> bytes:
+    """The one form in which a manifest is written: the same facts give the same bytes."""
+    return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+
+
+def from_bytes(data: bytes, where: str = NAME) -> dict[str, Any]:
+    """A manifest with the keys that others rely on, checked; keys unknown here stay. Raises VerificationError."""
+    try:
+        document = json.loads(data)
+        if document["schema"] != SCHEMA:
+            raise VerificationError(f"has schema {document['schema']}, and {SCHEMA} is known here", where=where)
+        for key in ("release", "version", "toolchain"):
+            _typed(document, key, str)
+        World(document["world"])
+        _typed(document, "dirty", bool)
+        _typed(document["log"], "head", str)
+        if document["commit"] is not None:
+            _typed(document, "commit", str)
+        _typed(document, "products", list)
+        artifacts = [artifact_from_json(artifact) for artifact in _typed(document, "artifacts", list)]
+        paths = [artifact.path for artifact in artifacts]
+        if len(set(paths)) != len(paths):
+            raise VerificationError("names an artifact twice", where=where)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise VerificationError(f"is not a manifest ({type(error).__name__}: {error})", where=where) from error
+    return dict(document)
+
+
+def load(files: Files, path: Path) -> dict[str, Any]:
+    """Read a manifest. Raises VerificationError where it is none, HostRefused where it cannot be read."""
+    return from_bytes(files.read(path), str(path))
+
+
+def save(files: Files, folder: Path, data: bytes) -> None:
+    """Write release.json; an earlier one moves to history first."""
+    if _read(files, folder / NAME) != data:
+        retire(files, folder)
+        files.write(folder / NAME, data)
+
+
+def retire(files: Files, folder: Path) -> None:
+    """Move release.json to history/<version>.json: it no longer speaks for what lies in the folder.
+
+    No record of a release is ever overwritten: a version that was made more than once gets a number behind it.
+    """
+    data = _read(files, folder / NAME)
+    if data is None:
+        return
+    try:
+        name = from_bytes(data)["version"].replace("/", "_")
+    except VerificationError:
+        name = "unreadable"
+    number = 1
+    while True:
+        path = folder / HISTORY / (f"{name}.json" if number == 1 else f"{name}-{number}.json")
+        kept = _read(files, path)
+        if kept == data:
+            files.remove(folder / NAME)
+            return
+        if kept is None:
+            files.move(folder / NAME, path)
+            return
+        number += 1
+
+
+def earlier(files: Files, folder: Path) -> Iterator[dict[str, Any]]:
+    """Every manifest in the folder: the present one and those of its history. An unreadable one is an error."""
+    for path in (folder / NAME, *sorted((folder / HISTORY).glob("*.json"))):
+        if path.is_file():
+            yield load(files, path)
+
+
+def artifact_to_json(artifact: Artifact) -> dict[str, Any]:
+    """Every field, except those that this artifact has nothing to say of."""
+    document = asdict(artifact)
+    for name in ("notarization", "staple"):
+        if document[name] is not None:
+            document[name] = {key: value for key, value in document[name].items() if value is not None}
+    document["slices"] = [entry | {"flags": list(entry["flags"])} for entry in document["slices"]]
+    document["contents"] = list(document["contents"])
+    always = ("product", "path", "kind", "debug", "sha256", "size", "slices")
+    return {name: value for name, value in document.items() if name in always or value not in (None, [])}
+
+
+def artifact_from_json(document: Mapping[str, Any]) -> Artifact:
+    """Raises ValueError, KeyError or TypeError for what is not an artifact; unknown keys are passed over."""
+    notarization, staple = document.get("notarization"), document.get("staple")
+    return Artifact(
+        product=_typed(document, "product", str),
+        path=_inside(_typed(document, "path", str)),
+        kind=Kind(document["kind"]),
+        debug=_typed(document, "debug", bool),
+        sha256=_typed(document, "sha256", str),
+        size=_typed(document, "size", int),
+        unsigned_sha256=_optional(document, "unsigned_sha256"),
+        slices=tuple(_slice_from_json(entry) for entry in _typed(document, "slices", list)),
+        notarization=None
+        if notarization is None
+        else Notarization(
+            status=NotarizationStatus(notarization["status"]),
+            submission=_optional(notarization, "submission"),
+            archive=_optional(notarization, "archive"),
+            reason=_optional(notarization, "reason"),
+        ),
+        staple=None
+        if staple is None
+        else Staple(
+            status=StapleStatus(staple["status"]),
+            reason=_optional(staple, "reason"),
+            ticket=_optional(staple, "ticket"),
+        ),
+        contents=_texts(document.get("contents", [])),
+    )
+
+
+def built_to_json(built: Built) -> dict[str, Any]:
+    return asdict(built)
+
+
+def built_from_json(document: Mapping[str, Any]) -> Built:
+    """Raises KeyError or TypeError for what is not a build's output."""
+    return Built(
+        product=_typed(document, "product", str),
+        arch=_typed(document, "arch", str),
+        debug=_typed(document, "debug", bool),
+        path=_inside(_typed(document, "path", str)),
+        sha256=_typed(document, "sha256", str),
+        size=_typed(document, "size", int),
+    )
+
+
+def _slice_from_json(document: Mapping[str, Any]) -> Slice:
+    return Slice(
+        arch=_typed(document, "arch", str),
+        cdhash=_typed(document, "cdhash", str),
+        identifier=_typed(document, "identifier", str),
+        team=_optional(document, "team"),
+        flags=_texts(document["flags"]),
+    )
+
+
+def _inside(path: str) -> str:
+    """A path that cannot leave the output folder, whoever wrote it."""
+    if not path or path.startswith("/") or "\0" in path or ".." in path.split("/"):
+        raise ValueError(f"{path!r} is not a path under the output folder")
+    return path
+
+
+def _typed(document: Mapping[str, Any], key: str, kind: type[Any]) -> Any:
+    value = document[key]
+    if type(value) is not kind:
+        raise TypeError(f"{key} is {type(value).__name__} instead of {kind.__name__}")
+    return value
+
+
+def _optional(document: Mapping[str, Any], key: str) -> str | None:
+    return None if document.get(key) is None else str(_typed(document, key, str))
+
+
+def _texts(values: object) -> tuple[str, ...]:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise TypeError("is not a list of texts")
+    return tuple(values)
+
+
+def _read(files: Files, path: Path) -> bytes | None:
+    return files.read(path) if path.is_file() else None
