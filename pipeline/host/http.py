@@ -35,7 +35,7 @@ class Upload:
     path: Path
     length: int
     offset: int = 0
-    sent: Callable[[int], None] = field(default=lambda _count: None)
+    sent: Callable[[int], object] = field(default=lambda _count: None)
 
     def __len__(self) -> int:
         return self.length

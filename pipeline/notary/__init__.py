@@ -1,9 +1,43 @@
-"""Apple's notary (App Store Connect Notary API v2): submit an archive, wait, read the log; nothing lost, nothing sent twice.
+"""Apple's notary (App Store Connect Notary API v2): submit, wait, read the log; nothing lost, nothing sent twice.
 
-Four thin layers: `service` (who may be talked to), `client` and `upload` (endpoints and shapes), `steps` (what comes
-after what, and what a kill leaves), `wait` (how long). `log` reads what Apple's scanner says.
+Thin layers: `service` (who may be talked to), `client` and `upload` (endpoints and shapes), `steps` (what comes after
+what, and what a kill leaves), `verdicts` and `waiting` (how long). `submission` is what is on disk; `log` and `report`
+read what Apple's scanner says, `proof` joins it to what was signed.
 """
 
-from pipeline.notary.service import APPLE, NotaryCredentials, NotaryService
+from pipeline.notary.log import Issue, NotaryLog, TicketEntry, build_log, parse_log
+from pipeline.notary.proof import Unlisted, unlisted, verify_listed
+from pipeline.notary.report import describe_log
+from pipeline.notary.service import APPLE_SERVICE, NotaryCredentials, NotaryService
+from pipeline.notary.submission import Abandoned, Archive, Records, State, Submission
+from pipeline.notary.verdicts import Mode, Verdict, notarize
+from pipeline.notary.waiting import APPLE, REHEARSAL, Schedule, WaitPolicy
+from pipeline.notary.wire import NotaryStatus
 
-__all__ = ["APPLE", "NotaryCredentials", "NotaryService"]
+__all__ = [
+    "APPLE",
+    "APPLE_SERVICE",
+    "REHEARSAL",
+    "Abandoned",
+    "Archive",
+    "Issue",
+    "Mode",
+    "NotaryCredentials",
+    "NotaryLog",
+    "NotaryService",
+    "NotaryStatus",
+    "Records",
+    "Schedule",
+    "State",
+    "Submission",
+    "TicketEntry",
+    "Unlisted",
+    "Verdict",
+    "WaitPolicy",
+    "build_log",
+    "describe_log",
+    "notarize",
+    "parse_log",
+    "unlisted",
+    "verify_listed",
+]

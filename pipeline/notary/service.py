@@ -6,9 +6,16 @@ https://developer.apple.com/documentation/notaryapi
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
 
+from pipeline.errors import ServiceUnavailable
 from pipeline.redact import Secret
+
+# Names that Amazon's S3 allows for a bucket: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,14 +28,47 @@ class NotaryService:
     """Where archives are uploaded: the address of a bucket, `{bucket}` standing for its name; the object's key follows
     after a slash. A rehearsal gives `http://127.0.0.1:PORT/{bucket}`; None is Amazon's S3 in `region`."""
     log_hosts: tuple[str, ...]
-    """Hosts (with the port, if the address has one) that a submission's log may be fetched from."""
+    """Hosts (with the port, if the address has one) that a submission's log may be fetched from. One that begins with
+    a dot stands for every host under it."""
     region: str = "us-west-2"
     """Of the object store, for its signatures: Apple's bucket is in us-west-2."""
 
+    def object_url(self, bucket: str, key: str) -> str:
+        """The address of an object, its key percent-encoded as SigV4 wants it: a colon is %3A.
 
-APPLE = NotaryService(
+        Raises ServiceUnavailable for a bucket's name that is none: it would lead to another host.
+        """
+        if not _BUCKET.fullmatch(bucket):
+            raise ServiceUnavailable("the notary names a bucket that cannot be one", where=_place(self.base_url))
+        store = self.object_store or f"https://{{bucket}}.s3.{self.region}.amazonaws.com"
+        return f"{store.replace('{bucket}', bucket)}/{quote(key, safe='/~')}"
+
+    def check_log_address(self, address: Secret) -> None:
+        """Raises ServiceUnavailable unless the address is one of `log_hosts`, by https (plain on loopback only)."""
+        parts = urlsplit(address.reveal())
+        host = parts.netloc.lower().removesuffix(":443")
+        known = any(host == one or (one.startswith(".") and host.endswith(one)) for one in self.log_hosts)
+        safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+        if not (known and safe):
+            raise ServiceUnavailable(
+                "the notary says that the log is at an address which is not the notary's own; it was not fetched",
+                where=_place(address.reveal()),
+                remedy="if Apple has moved its logs, add the host to the service's log_hosts",
+            )
+
+
+def _place(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+APPLE_SERVICE = NotaryService(
     base_url="https://appstoreconnect.apple.com/notary/v2",
-    log_hosts=("notary-artifacts-prod.s3.amazonaws.com",),
+    log_hosts=(
+        "notary-artifacts-prod.s3.amazonaws.com",
+        "notary-artifacts-prod.s3.us-west-2.amazonaws.com",
+        ".apple.com",
+    ),
 )
 
 

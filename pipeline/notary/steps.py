@@ -1,0 +1,228 @@
+"""What comes after what: from an archive to a verdict, resumable from wherever a kill left it.
+
+For each archive the record on disk is ahead of the deed: a state is written before its step is begun (`State`).
+
+    submitting ──POST──▶ created ──▶ uploading ──PUT──▶ uploaded ──poll, log──▶ accepted, invalid, rejected
+        ▲                   │            │
+        └──── abandoned ────┴────────────┘   the leave to upload is lost or has ended
+
+*The answer to the POST was lost* (a kill, a cut connection, a 5xx): the notary may hold a submission whose leave to
+upload nobody knows. It is found in the team's list by its name, recorded as abandoned, and one new one is made.
+
+*The answer to the PUT was lost*: the notary may have the object already. Its status is asked first: a final one settles
+it. Otherwise the object is put again on the condition that none is there (`If-None-Match: *`), so that the store itself
+keeps the bytes from being uploaded to completion twice. Where the leave has ended by then, 12 hours have passed; a
+submission that was uploaded is answered long before, so one that is still in progress was not, and is abandoned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from itertools import islice
+
+from pipeline.errors import MalformedFile, ReleaseError, ServiceUnavailable, VerificationError
+from pipeline.host import Host
+from pipeline.notary.client import NotaryClient
+from pipeline.notary.log import NotaryLog, parse_log
+from pipeline.notary.service import NotaryService
+from pipeline.notary.submission import FINAL, Archive, Records, State, Submission, submission_name
+from pipeline.notary.upload import GrantEnded, put_object
+from pipeline.notary.waiting import Patience, Throttled
+from pipeline.notary.wire import Listed, NotaryStatus, UploadGrant
+
+# How long the notary's leave to upload lives: https://developer.apple.com/documentation/notaryapi/submit-software
+GRANT_LIFE = timedelta(hours=12)
+
+
+class Steps:
+    def __init__(self, host: Host, service: NotaryService, client: NotaryClient, records: Records) -> None:
+        self._host = host
+        self._service = service
+        self._client = client
+        self._records = records
+
+    def bring(self, archive: Archive, patience: Patience) -> Submission:
+        """The archive's submission, uploaded or final. Sends what has not been sent, and nothing twice."""
+        submission = self._records.load(archive.sha256)
+        # Only a record that another run left can stand for a POST whose answer is lost.
+        unclear = submission is not None
+        if submission is None:
+            submission = self._begin(archive)
+        elif not submission.state.is_final:
+            self._host.console.say(f"notary: taking up {submission.name} ({submission.state})")
+        while submission.state in (State.SUBMITTING, State.CREATED, State.UPLOADING):
+            if submission.state is State.SUBMITTING:
+                submission = self._submit(submission, patience, unclear=unclear)
+            else:
+                submission = self._upload(submission, archive, patience)
+                unclear = False
+        self._records.remove_grant(archive.sha256)
+        return submission
+
+    def look(self, submission: Submission) -> Submission:
+        """The record with what the notary says now. Raises ServiceUnavailable, NotThere for an id it does not know."""
+        return self._heard(submission, self._status(submission))
+
+    def settle(self, submission: Submission) -> Submission:
+        """The record made final by the log, which is kept beside it; the log can be there before the status says so.
+
+        Raises NotThere while there is none, VerificationError for one about other bytes.
+        """
+        where = f"notary log of {submission.id}"
+        data = self._client.log(_id(submission))
+        try:
+            log = parse_log(data, where=where)
+        except MalformedFile as error:
+            raise ServiceUnavailable(error.message, where=error.where) from error
+        if log.answer is None or log.answer not in FINAL:
+            raise ServiceUnavailable(f"the log says {log.status}", where=where)
+        if (log.submission or "").lower() != _id(submission).lower() or (log.sha256 or "").lower() != submission.sha256:
+            raise VerificationError(
+                f"the log is about submission {log.submission} of an archive {log.sha256}, not of {submission.sha256}",
+                where=where,
+                remedy="nothing that it says holds for these bytes; ask Apple with both submission ids",
+            )
+        self._records.save_log(submission.sha256, data)
+        return self.finish(submission, FINAL[log.answer])
+
+    def finish(self, submission: Submission, state: State) -> Submission:
+        return self._records.save(submission.reached(state, self._host.clock.now()))
+
+    def log(self, submission: Submission) -> NotaryLog | None:
+        """The log on disk, if there is one."""
+        data = self._records.load_log(submission.sha256)
+        return None if data is None else parse_log(data, where=str(self._records.log_path(submission.sha256)))
+
+    def _begin(self, archive: Archive) -> Submission:
+        if self._host.files.sha256(archive.path) != archive.sha256:
+            raise VerificationError(
+                "the archive is not the one that was made", where=str(archive.path), remedy="make the archive again"
+            )
+        now = self._host.clock.now()
+        return self._records.save(
+            Submission(
+                archive=archive.path.name,
+                sha256=archive.sha256,
+                size=archive.size,
+                name=submission_name(archive.path.name, archive.sha256),
+                state=State.SUBMITTING,
+                times={State.SUBMITTING: now},
+            )
+        )
+
+    def _submit(self, submission: Submission, patience: Patience, *, unclear: bool) -> Submission:
+        """From `submitting` to `created`; to `uploaded` where the list has the same bytes accepted already."""
+        grant = self._records.load_grant(submission.sha256)
+        if grant is not None and not submission.is_abandoned(grant.submission):
+            return self._created(submission, grant)  # killed between the two files
+        pauses = islice(patience.policy.retry.pauses(), patience.policy.tries - 1)
+        while True:
+            if unclear:
+                submission = self._look_in_list(submission, patience)
+                if submission.state is not State.SUBMITTING:
+                    return submission
+            try:
+                grant = self._client.submit(submission.name, submission.sha256)
+            except Throttled as error:
+                unclear = False  # a 429 is a clear no: nothing was begun
+                patience.obey(error)
+            except ServiceUnavailable:
+                unclear = True
+                pause = next(pauses, None)
+                if pause is None:
+                    raise
+                patience.sleep(pause)
+            else:
+                self._records.save_grant(submission.sha256, grant)
+                return self._created(submission, grant)
+
+    def _created(self, submission: Submission, grant: UploadGrant) -> Submission:
+        # Said at once: whatever happens from here on, the id is on the screen and on disk.
+        self._host.console.say(f"notary: {submission.name} is submission {grant.submission}")
+        return self._records.save(submission.reached(State.CREATED, self._host.clock.now(), id=grant.submission))
+
+    def _look_in_list(self, submission: Submission, patience: Patience) -> Submission:
+        """Records submissions of this name that nobody can upload to; takes over one that was accepted."""
+        for listed in patience.persist(self._client.submissions):
+            if listed.name != submission.name or submission.is_abandoned(listed.id):
+                continue
+            now = self._host.clock.now()
+            found = submission.reached(State.CREATED, now, id=listed.id)
+            if listed.status is NotaryStatus.ACCEPTED:
+                # The same bytes were accepted for a run whose record is lost; the log's digest will be held to them.
+                return self._records.save(found.reached(State.UPLOADED, now, said=listed.said))
+            reason = "the answer that gave leave to upload was lost"
+            submission = self._records.save(found.without_id(reason, now))
+            self._host.console.say(f"notary: submission {listed.id} is abandoned: {reason}")
+        return submission
+
+    def _upload(self, submission: Submission, archive: Archive, patience: Patience) -> Submission:
+        """From `created` or `uploading` to `uploaded`, or back to `submitting` where the leave has ended."""
+        again = submission.state is State.UPLOADING
+        if again:
+            listed = patience.persist(lambda: self._status(submission))
+            if listed.status in FINAL:
+                return self._uploaded(self._heard(submission, listed))
+        now = self._host.clock.now()
+        grant = self._records.load_grant(submission.sha256)
+        if grant is None or grant.submission != submission.id:
+            return self._abandon(submission, "the leave to upload is lost")
+        if now - submission.times.get(State.CREATED, now) >= GRANT_LIFE:
+            return self._abandon(submission, "the leave to upload ended after 12 hours")
+        submission = self._records.save(submission.reached(State.UPLOADING, now))
+        try:
+            self._put(grant, archive, patience, again=again)
+        except GrantEnded as error:
+            return self._abandon(submission, error.message)
+        return self._uploaded(submission)
+
+    def _put(self, grant: UploadGrant, archive: Archive, patience: Patience, *, again: bool) -> None:
+        console = self._host.console
+        pauses = islice(patience.policy.retry.pauses(), patience.policy.tries - 1)
+        while True:
+            try:
+                with console.progress(f"notary: uploading {archive.path.name}", archive.size) as bar:
+                    put_object(self._host, self._service, grant, archive, again=again, sent=bar.update)
+                return
+            except GrantEnded:
+                raise
+            except ServiceUnavailable as error:
+                pause = next(pauses, None)
+                if pause is None:
+                    raise
+                console.say(f"notary: the upload broke off ({error.message}); again")
+                patience.sleep(pause)
+                again = True
+
+    def _uploaded(self, submission: Submission) -> Submission:
+        submission = self._records.save(submission.reached(State.UPLOADED, self._host.clock.now()))
+        self._records.remove_grant(submission.sha256)
+        return submission
+
+    def _abandon(self, submission: Submission, reason: str) -> Submission:
+        self._host.console.say(f"notary: submission {submission.id} is abandoned: {reason}")
+        submission = self._records.save(submission.without_id(reason, self._host.clock.now()))
+        self._records.remove_grant(submission.sha256)
+        return submission
+
+    def _status(self, submission: Submission) -> Listed:
+        listed = self._client.status(_id(submission))
+        if listed.id != submission.id:
+            raise ServiceUnavailable(
+                f"the notary answered about submission {listed.id}", where=f"submission {submission.id}"
+            )
+        return listed
+
+    def _heard(self, submission: Submission, listed: Listed) -> Submission:
+        """The record with the status as the notary words it; written only where that is news."""
+        if listed.said == submission.said:
+            return submission
+        self._host.console.say(f"notary: {submission.name}: {listed.said}")
+        return self._records.save(replace(submission, said=listed.said))
+
+
+def _id(submission: Submission) -> str:
+    if submission.id is None:
+        raise ReleaseError(f"no submission in state {submission.state}", where=submission.name)
+    return submission.id
