@@ -54,6 +54,10 @@ class NotaryMode(StrEnum):
     SEQUENTIAL = "sequential"
 
 
+STAPLED_TICKET = "Contents/CodeResources"
+"""Where a bundle keeps its ticket: outside its seal (Apple's rule), and so outside its digest."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildOptions:
     """How a product's thin binaries are made. `command` and `collect` hold the placeholders of the interface."""

@@ -26,7 +26,7 @@ class FileStat:
     """A file, a symbolic link or a folder with all it holds, as it was left. Times are in nanoseconds since 1970."""
 
     path: str
-    """Relative to the output folder, with forward slashes; of an entry of a folder, its name."""
+    """Relative to the output folder, with forward slashes; of a folder's entry, its name."""
     mode: int
     """Type and permission bits (st_mode)."""
     sha256: str

@@ -19,7 +19,7 @@ from typing import Any
 from pipeline import manifest, records
 from pipeline.checkout import Facts
 from pipeline.errors import ConfigurationError, VerificationError
-from pipeline.model import Artifact, Built, Configuration, Plan, World
+from pipeline.model import STAPLED_TICKET, Artifact, Built, Configuration, Plan, StapleStatus, World
 from pipeline.stages import app, archive, build_thin, notarize, package, sign, staple, universal, verify
 from pipeline.stages.context import Context, Stage
 from pipeline.version import version_of
@@ -122,7 +122,7 @@ def run_stage(context: Context, plan: Plan, stage: Stage, why: str) -> Plan:
             key=_key(context, inputs, options),
             inputs=inputs,
             options=options,
-            outputs=tuple(records.stat_of(files, folder, path) for path in outputs),
+            outputs=tuple(records.stat_of(files, folder, path, _not_its_own(path)) for path in outputs),
             artifacts=tuple(_delta(plan, after)),
             finished=context.host.clock.now().isoformat(),
             run=context.journal.run,
@@ -153,6 +153,18 @@ def left_by(context: Context, plan: Plan, name: str, *, trusting: bool = False) 
             )
         plan = step.plan
     return plan
+
+
+def is_finished(context: Context, plan: Plan) -> bool:
+    """The manifest on disk describes exactly this plan."""
+    path = context.folder / MANIFEST
+    if not path.is_file():
+        return False
+    written = manifest.load(context.host.files, path)
+    return bool(
+        written["artifacts"] == [manifest.artifact_to_json(artifact) for artifact in plan.artifacts]
+        and (written["version"], written["commit"], written["dirty"]) == (plan.version, plan.commit, plan.dirty)
+    )
 
 
 def finish(context: Context, plan: Plan) -> str:
@@ -209,7 +221,16 @@ def _outputs(before: Plan, after: Plan) -> list[str]:
     """Paths that this stage made: of new artifacts and builds, and of artifacts whose bytes are other than before."""
     known = {artifact.path: artifact.sha256 for artifact in before.artifacts}
     paths = [built.path for built in after.builds if built not in before.builds]
-    return paths + [artifact.path for artifact in after.artifacts if known.get(artifact.path) != artifact.sha256]
+    paths += [artifact.path for artifact in after.artifacts if known.get(artifact.path) != artifact.sha256]
+    stapled = [artifact for artifact in after.artifacts if artifact.staple and artifact not in before.artifacts]
+    return paths + [
+        f"{app.path}/{STAPLED_TICKET}" for app in stapled if app.staple and app.staple.status is StapleStatus.STAPLED
+    ]
+
+
+def _not_its_own(path: str) -> tuple[str, ...]:
+    """A bundle's ticket is the staple stage's output, not that of the stage that made the bundle."""
+    return (STAPLED_TICKET,) if path.endswith(".app") else ()
 
 
 def _delta(before: Plan, after: Plan) -> Iterator[dict[str, Any]]:

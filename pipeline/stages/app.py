@@ -10,14 +10,11 @@ import plistlib
 from collections.abc import Mapping
 
 from pipeline.disk import tree_digest
-from pipeline.model import Artifact, Kind, Plan, Product
+from pipeline.model import STAPLED_TICKET, Artifact, Kind, Plan, Product
 from pipeline.stages.context import Context, digests, text_of
 from pipeline.toolchain import SignRequest
 
 NAME = "app"
-
-# Stapling writes this file into the finished bundle; the seal does not cover it, nor does the bundle's digest.
-TICKET = "Contents/CodeResources"
 
 
 def inputs(plan: Plan) -> Mapping[str, str]:
@@ -84,7 +81,7 @@ def run(context: Context, plan: Plan) -> Plan:
             product=product.name,
             path=f"universal/{bundle.name}",
             kind=Kind.APP,
-            sha256=tree_digest(output, exclude=frozenset({TICKET})),
+            sha256=tree_digest(output, exclude=frozenset({STAPLED_TICKET})),
             size=sum(entry.stat().st_size for entry in output.rglob("*") if entry.is_file()),
             slices=slices,
         )

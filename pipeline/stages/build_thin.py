@@ -29,7 +29,7 @@ def options(context: Context, plan: Plan) -> Mapping[str, object]:
     return {
         "version": plan.version,
         "epoch": plan.source_epoch,
-        "compiler": dict(context.toolchain.compiler()),
+        "compiler": context.toolchain.compiler()["CC"],
         "products": {
             product.name: {
                 "source": context.source_keys[product.name],
@@ -168,8 +168,7 @@ def _demand_fit(path: Path, product: Product, arch: str, place: str) -> None:
         raise BuildError("the build left a Mach-O file that is not an executable", where=place)
     linked = {name.rpartition("/")[2] for name in image.libraries}
     missing = [name for name in product.require_frameworks if name not in linked]
-    sections = {f"{section.segment},{section.name}" for section in image.sections}
-    missing += [name for name in product.require_sections if name not in sections]
+    missing += [name for name in product.require_sections if image.section(*name.split(",", 1)) is None]
     if missing:
         raise BuildError(f"does not contain what the release requires: {', '.join(missing)}", where=place)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from pipeline.errors import NotaryRejected
+from pipeline.errors import VerificationError
 from pipeline.model import Artifact, Kind, Notarization, NotarizationStatus, Plan, World
 from pipeline.stages.context import Context, digests
 from pipeline.toolchain import ArchiveToNotarize, Notarized
@@ -64,7 +64,7 @@ def _demand_covered(artifact: Artifact, verdict: Notarized) -> None:
     """The strongest proof without a Mac: the notary's log names exactly these slices."""
     for entry in artifact.slices:
         if (entry.arch, entry.cdhash) not in verdict.covered:
-            raise NotaryRejected(
+            raise VerificationError(
                 f"accepted, but the notary's log does not list CDHash {entry.cdhash}: this slice is not notarized",
                 where=f"{artifact.path}: {entry.arch} (submission {verdict.submission})",
                 remedy="read the submission's log beside its record in notary/ for a warning about this file",
@@ -78,4 +78,4 @@ def _through_universal(thin: Artifact, plan: Plan) -> Artifact:
             (s.arch, s.cdhash) for s in tool.slices
         }:
             return replace(thin, notarization=tool.notarization)
-    raise NotaryRejected("its CDHash is in no archive that the notary has seen", where=thin.path)
+    raise VerificationError("its CDHash is in no archive that the notary has seen", where=thin.path)

@@ -14,13 +14,11 @@ from pathlib import Path
 from pipeline.disk import tree_digest
 from pipeline.disk.archive import demand_members
 from pipeline.errors import VerificationError
-from pipeline.model import Artifact, Kind, Plan, Slice, StapleStatus
+from pipeline.model import STAPLED_TICKET, Artifact, Kind, Plan, Slice, StapleStatus
 from pipeline.stages.context import Context, digests, side_by_side
 from pipeline.toolchain.second_opinion import demand_agreement
 
 NAME = "verify"
-
-_TICKET = "Contents/CodeResources"
 
 
 def inputs(plan: Plan) -> Mapping[str, str]:
@@ -31,7 +29,7 @@ def options(context: Context, plan: Plan) -> Mapping[str, object]:
     """The stapled tickets are outside the bundles' digests."""
     tickets = {}
     for app in plan.of(Kind.APP):
-        ticket = context.path(app) / _TICKET
+        ticket = context.path(app) / STAPLED_TICKET
         tickets[app.path] = context.host.files.sha256(ticket) if ticket.is_file() else None
     return {"world": plan.configuration.world, "tickets": tickets}
 
@@ -69,7 +67,7 @@ def _verify_code(context: Context, artifact: Artifact, path: Path) -> None:
         ticket = context.toolchain.stapled(path)
         if ticket is None:
             raise VerificationError("its stapled ticket is gone", where=artifact.path)
-        _demand_proof(context, ticket, artifact, f"{artifact.path}/{_TICKET}")
+        _demand_proof(context, ticket, artifact, f"{artifact.path}/{STAPLED_TICKET}")
 
 
 def _verify_ticket(context: Context, plan: Plan, artifact: Artifact, path: Path) -> None:
@@ -99,7 +97,7 @@ def _demand_same_slices(artifact: Artifact, slices: tuple[Slice, ...]) -> None:
 
 def _demand_digest(context: Context, plan: Plan, artifact: Artifact, path: Path) -> None:
     if artifact.kind is Kind.APP:
-        found = tree_digest(path, exclude=frozenset({_TICKET}))
+        found = tree_digest(path, exclude=frozenset({STAPLED_TICKET}))
     else:
         found = context.host.files.sha256(path)
     if found != artifact.sha256:

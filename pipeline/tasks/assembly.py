@@ -67,7 +67,7 @@ def _checkout(host: Host, configuration: Configuration, *, allow_dirty: bool) ->
     keys: dict[str, str] = {}
     facts = None
     for product in configuration.products:
-        found = checkout_facts(host, product.source)
+        found = checkout_facts(host, product.source, outputs=configuration.folder)
         keys[product.name] = source_key(found)
         if facts is None:
             facts = found
@@ -93,7 +93,7 @@ def _toolchain(host: Host, configuration: Configuration, stack: ExitStack) -> To
         )
     from pipeline.toolchain.portable import PortableToolchain
 
-    return PortableToolchain(host, _services(host, configuration, stack), configuration)
+    return PortableToolchain(host, _services(host, configuration, stack), configuration.folder, configuration.world)
 
 
 def _services(host: Host, configuration: Configuration, stack: ExitStack) -> Callable[[], Services]:

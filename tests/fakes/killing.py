@@ -1,0 +1,39 @@
+"""Invoke's program on a host that ends the whole process group at an operation chosen by number.
+
+    KILL_AT=17 TRACE=ops.txt python killing.py release --config …
+
+TRACE gets a line for every operation: number, kind, subject. KILL_AT=0 only traces.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from functools import partial
+from pathlib import Path
+
+from invoke.main import program
+
+from pipeline.host import system_host
+from pipeline.tasks import session
+
+_AT = int(os.environ.get("KILL_AT", "0"))
+_TRACE = Path(os.environ["TRACE"])
+_COUNT = 0
+_LOCK = threading.Lock()
+
+
+def _observe(kind: str, subject: str) -> None:
+    global _COUNT
+    with _LOCK:
+        _COUNT += 1
+        with _TRACE.open("a") as trace:
+            trace.write(f"{_COUNT}\t{kind}\t{subject}\n")
+        if _COUNT == _AT:
+            os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    session.system_host = partial(system_host, observe=_observe)
+    program.run()

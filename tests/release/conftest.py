@@ -1,0 +1,71 @@
+"""Binaries compiled once, and one whole release made once; tests that change it take a copy."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from builders.workshop import Workshop, new_workshop
+
+_SOURCE = """
+#include <stdio.h>
+#include <string.h>
+__attribute__((noinline)) static int greet(int count) { return printf("tool %d\\n", count); }
+int main(int count, char **words) {
+    if (count > 1 && strcmp(words[1], "--version") == 0) return puts("1") < 0;
+    return greet(count) < 0;
+}
+"""
+_TARGETS = {"x86_64": "x86_64-macos.10.13", "arm64": "aarch64-macos.11.0"}
+
+
+@pytest.fixture(scope="session")
+def prebuilt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`<arch>/tool` and `<arch>/DEBUG_tool`, by the compiler that a release on Linux uses."""
+    folder = tmp_path_factory.mktemp("prebuilt")
+    source = tmp_path_factory.mktemp("source") / "tool.c"
+    source.write_text(_SOURCE)
+    cache = str(tmp_path_factory.mktemp("cache"))
+    environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache}
+    for arch, target in _TARGETS.items():
+        (folder / arch).mkdir()
+        for name, flags in (("tool", ["-O2", "-s"]), ("DEBUG_tool", ["-g"])):
+            subprocess.run(
+                [sys.executable, "-m", "ziglang", "cc", "-target", target, *flags, "-o", folder / arch / name, source],
+                check=True,
+                capture_output=True,
+                env=environment,
+            )
+    return folder
+
+
+@pytest.fixture
+def workshop(tmp_path: Path, prebuilt: Path) -> Workshop:
+    """A fresh checkout in which nothing has run."""
+    return new_workshop(tmp_path / "a checkout", prebuilt)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, prebuilt: Path) -> Workshop:
+    """A whole rehearsal release. Not to be changed: take `released` for that."""
+    workshop = new_workshop(tmp_path_factory.mktemp("finished") / "a checkout", prebuilt)
+    ran = workshop.invoke("release")
+    assert ran.code == 0, ran.err
+    return workshop
+
+
+@pytest.fixture
+def released(finished: Workshop, tmp_path: Path) -> Workshop:
+    """A copy of a whole rehearsal release, to be changed."""
+    return finished.copy(tmp_path / "a checkout")
+
+
+def pytest_configure() -> None:
+    """A release needs git and make; without them nothing here can be said."""
+    for name in ("git", "make"):
+        if shutil.which(name) is None:
+            pytest.exit(f"{name} is not on this machine")
