@@ -55,18 +55,23 @@ def parse_entitlements(xml: bytes) -> dict[str, Any]:
 
     Raises MalformedFile for anything but a dictionary in XML.
     """
+    return parse_property_list(xml, what="entitlements")
+
+
+def parse_property_list(xml: bytes, *, what: str = "the property list") -> dict[str, Any]:
+    """The values of any property list that a signature holds, read in the same lenient way. Raises MalformedFile."""
     if len(xml) > LARGEST_XML:
-        raise MalformedFile(f"entitlements of {len(xml)} bytes; the most that is read is {LARGEST_XML}")
+        raise MalformedFile(f"{what}: {len(xml)} bytes; the most that is read is {LARGEST_XML}")
     text = xml.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
     if not text.startswith(b"<"):
-        raise MalformedFile("entitlements are not a property list in XML")
+        raise MalformedFile(f"{what}: no property list in XML")
     try:
         values = plistlib.loads(text, fmt=plistlib.FMT_XML)
     # plistlib has no error of its own for XML: what its handlers stumble over comes out as it is.
     except (ExpatError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
-        raise MalformedFile(f"entitlements are not a property list in XML: {error}") from error
+        raise MalformedFile(f"{what}: no property list in XML: {error}") from error
     if not isinstance(values, dict):
-        raise MalformedFile("entitlements are not a dictionary")
+        raise MalformedFile(f"{what}: not a dictionary")
     _check_depth(values)
     return values
 
