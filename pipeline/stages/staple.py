@@ -62,7 +62,7 @@ def _excluded(artifact: Artifact, reason: str) -> Artifact:
 
 
 def _app(context: Context, app: Artifact, ticket: bytes) -> list[Artifact]:
-    context.toolchain.staple(context.path(app), ticket)
+    context.toolchain.staple(context.path(app), ticket, [entry.cdhash for entry in app.slices])
     context.event(NAME)("stapled", artifact=app.path)
     return [replace(app, staple=Staple(status=StapleStatus.STAPLED))]
 

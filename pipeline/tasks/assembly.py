@@ -112,18 +112,8 @@ def _services(host: Host, configuration: Configuration, stack: ExitStack) -> Cal
         )
 
     def real() -> Services:
-        from pipeline.identity import APPLE_ANCHORS
-        from pipeline.notary import APPLE_SERVICE
-        from pipeline.tickets import APPLE_URL as TICKETS_URL
-        from pipeline.timestamps import APPLE_URL as TIMESTAMP_URL
+        from pipeline.tasks.real_world import real_services
 
-        return Services(
-            identity=_real_identity(host, configuration),
-            anchors=APPLE_ANCHORS,
-            timestamp_url=TIMESTAMP_URL,
-            tickets_url=TICKETS_URL,
-            notary=APPLE_SERVICE,
-            credentials=_real_credentials(host, configuration),
-        )
+        return real_services(host, configuration)
 
     return {World.REHEARSAL: rehearsal, World.LOCAL: local, World.REAL: real}[configuration.world]

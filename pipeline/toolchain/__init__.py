@@ -76,8 +76,8 @@ class Toolchain(Protocol):
         """The verified ticket of every one of these CDHashes; StapleError if one cannot be had."""
         ...
 
-    def staple(self, bundle: Path, ticket: bytes) -> None:
-        """Give a bundle its ticket, and read it back."""
+    def staple(self, bundle: Path, ticket: bytes, cdhashes: Sequence[str]) -> None:
+        """Give a bundle of these CDHashes its ticket, and read it back; a failure leaves an older ticket as it was."""
         ...
 
     def stapled(self, bundle: Path) -> bytes | None:

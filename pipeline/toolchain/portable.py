@@ -6,24 +6,23 @@ import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from threading import Lock
 
-from pipeline import disk
-from pipeline.codesign import SigningOptions, VerifiedSlice
-from pipeline.codesign.eras import era_named
-from pipeline.errors import StapleError, ToolMissing, VerificationError
+from pipeline import disk, notary, tickets
+from pipeline.codesign import Flags, SigningOptions, VerifiedSlice, era_named
+from pipeline.errors import ConfigurationError, MalformedFile, SigningError, StapleError, ToolMissing, VerificationError
 from pipeline.host import Host
-from pipeline.model import NotaryMode, Slice
-from pipeline.notary import APPLE, REHEARSAL, Archive, notarize
-from pipeline.tickets import TicketClient, covers, staple_bundle, stapled_ticket, verify_ticket
+from pipeline.model import NotaryMode, Slice, World
 from pipeline.timestamps import TimestampClient
 from pipeline.toolchain import ArchiveToNotarize, Event, Notarized, SignRequest
 from pipeline.toolchain.services import Services
 
-_HARDENED_RUNTIME = 0x10000
+# A rehearsal's services answer at once; Apple's policies are the defaults of their rooms.
+_AT_ONCE = tickets.LookupPolicy(
+    pauses=(timedelta(milliseconds=50),) * 4, publication=(timedelta(milliseconds=50),) * 10
+)
 
 
 class PortableToolchain:
@@ -31,12 +30,13 @@ class PortableToolchain:
 
     name = "portable"
 
-    def __init__(self, host: Host, open_services: Callable[[], Services], scratch: Path) -> None:
+    def __init__(self, host: Host, open_services: Callable[[], Services], folder: Path, world: World) -> None:
         self._host = host
         self._open_services = open_services
         self._opened: Services | None = None
         self._opening = Lock()
-        self._scratch = scratch
+        self._folder = folder
+        self._world = world
 
     @property
     def _services(self) -> Services:
@@ -47,7 +47,7 @@ class PortableToolchain:
 
     def versions(self) -> Mapping[str, str]:
         found = {"python": platform.python_version()}
-        for package in ("cryptography", "lief", "ziglang"):
+        for package in ("cryptography", "asn1crypto", "lief", "ziglang"):
             try:
                 found[package] = version(package)
             except PackageNotFoundError:
@@ -60,9 +60,121 @@ class PortableToolchain:
         try:
             version("ziglang")
         except PackageNotFoundError as error:
-            raise ToolMissing("no compiler for macOS: the package ziglang is not installed") from error
+            raise ToolMissing(
+                "no compiler for macOS: the package ziglang is not installed", remedy="pip install ziglang"
+            ) from error
+        cache = str(self._folder / "zig")
         return {
             "CC": f"{sys.executable} -m ziglang cc",
-            "ZIG_GLOBAL_CACHE_DIR": str(self._scratch / "zig"),
-            "ZIG_LOCAL_CACHE_DIR": str(self._scratch / "zig"),
+            "ZIG_GLOBAL_CACHE_DIR": cache,
+            "ZIG_LOCAL_CACHE_DIR": cache,
         }
+
+    def sign(self, source: Path, output: Path, request: SignRequest) -> tuple[Slice, ...]:
+        return self._sign(disk.sign_file, source, output, request)
+
+    def sign_bundle(self, source: Path, output: Path, request: SignRequest) -> tuple[Slice, ...]:
+        return self._sign(disk.sign_bundle, source, output, request)
+
+    def _sign(
+        self, sign: Callable[..., tuple[VerifiedSlice, ...]], source: Path, output: Path, request: SignRequest
+    ) -> tuple[Slice, ...]:
+        services = self._services
+        options = SigningOptions(
+            identifier=request.identifier,
+            flags=Flags.RUNTIME,
+            entitlements=request.entitlements,
+            era=era_named(request.era),
+            anchors=services.anchors,
+        )
+        try:
+            signed = sign(
+                self._host.files,
+                source,
+                output,
+                options,
+                services.identity,
+                timestamper=self._timestamper(services),
+                signing_time=self._host.clock.now() if services.identity else None,
+            )
+        except MalformedFile as error:
+            raise SigningError(error.message, where=error.where or str(source), remedy=error.remedy) from error
+        return tuple(map(_slice, signed))
+
+    def _timestamper(self, services: Services) -> Callable[[bytes], bytes] | None:
+        if services.timestamp_url is None:
+            return None
+        host = self._host
+        return TimestampClient(
+            host.http, host.clock, host.entropy, services.timestamp_url, roots=services.anchors.timestamp_roots
+        ).token
+
+    def join(self, thins: Sequence[Path], output: Path) -> tuple[Slice, ...]:
+        try:
+            disk.join(self._host.files, thins, output)
+        except MalformedFile as error:
+            raise SigningError(error.message, where=error.where or str(output), remedy=error.remedy) from error
+        return self.verify(output)
+
+    def notarize(
+        self, archives: Sequence[ArchiveToNotarize], folder: Path, *, wait: timedelta, mode: NotaryMode, event: Event
+    ) -> tuple[Notarized, ...]:
+        services = self._services
+        if services.notary is None or services.credentials is None:
+            raise ConfigurationError(f'world "{self._world}" has no notary')
+        given = {archive.sha256: archive for archive in archives}
+        verdicts = notary.notarize(
+            self._host,
+            services.notary,
+            services.credentials,
+            [notary.Archive(path=one.path, sha256=one.sha256, size=one.size) for one in archives],
+            folder,
+            notary.APPLE_POLICY if self._world is World.REAL else notary.REHEARSAL_POLICY,
+            wait,
+            notary.Mode(mode),
+        )
+        notarized = []
+        for verdict in verdicts:
+            covered = frozenset(
+                (entry.arch, entry.cdhash)
+                for entry in verdict.ticket_contents
+                if entry.arch is not None and entry.digest_algorithm == "SHA-256"
+            )
+            warnings = tuple(f"{issue.path}: {issue.message}" for issue in verdict.log.issues or ())
+            event("accepted", submission=verdict.submission, sha256=verdict.archive.sha256, warnings=warnings)
+            notarized.append(
+                Notarized(
+                    archive=given[verdict.archive.sha256],
+                    submission=verdict.submission,
+                    covered=covered,
+                    warnings=warnings,
+                )
+            )
+        return tuple(notarized)
+
+    def tickets(self, cdhashes: Sequence[str]) -> Mapping[str, bytes]:
+        url = self._services.tickets_url
+        if url is None:
+            raise StapleError(f'world "{self._world}" has no tickets')
+        policy = None if self._world is World.REAL else _AT_ONCE
+        return tickets.TicketClient(self._host.http, self._host.clock, url, policy).wait_for(cdhashes)
+
+    def staple(self, bundle: Path, ticket: bytes, cdhashes: Sequence[str]) -> None:
+        roots = self._services.anchors.ticket_roots
+        tickets.staple_bundle(self._host.files, bundle, ticket, roots=roots, cdhashes=cdhashes)
+
+    def stapled(self, bundle: Path) -> bytes | None:
+        return tickets.stapled_ticket(bundle)
+
+    def prove(self, ticket: bytes, cdhashes: Sequence[str]) -> None:
+        try:
+            tickets.verify_coverage(tickets.verify_ticket(ticket, self._services.anchors.ticket_roots), cdhashes)
+        except MalformedFile as error:
+            raise VerificationError(error.message, where=error.where, remedy=error.remedy) from error
+
+    def verify(self, path: Path) -> tuple[Slice, ...]:
+        return tuple(map(_slice, disk.verify_path(path, anchors=self._services.anchors, strict_padding=True)))
+
+
+def _slice(found: VerifiedSlice) -> Slice:
+    return Slice(arch=found.arch, cdhash=found.cdhash, identifier=found.identifier, team=found.team, flags=found.flags)

@@ -1,0 +1,64 @@
+"""The real world: the identity that the configuration names, the notary's credentials, Apple's addresses and anchors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline import identity as identities
+from pipeline import notary, tickets, timestamps
+from pipeline.codesign.cms import Identity
+from pipeline.errors import ConfigurationError, CredentialsError, NotSupported
+from pipeline.host import Host
+from pipeline.model import Configuration
+from pipeline.redact import Secret
+from pipeline.toolchain.services import Services
+
+
+def real_services(host: Host, configuration: Configuration) -> Services:
+    """Raises CredentialsError where something is missing: a real release never turns into anything else."""
+    return Services(
+        identity=_identity(host, configuration),
+        anchors=identities.APPLE_ANCHORS,
+        timestamp_url=timestamps.APPLE_URL,
+        tickets_url=tickets.APPLE_URL,
+        notary=notary.APPLE,
+        credentials=_credentials(host, configuration),
+    )
+
+
+def _identity(host: Host, configuration: Configuration) -> Identity:
+    named = {product.sign.identity for product in configuration.products}
+    if len(named) != 1:
+        raise NotSupported("products of one release with different identities", where="[sign] identity")
+    name = named.pop()
+    if name is None:
+        raise CredentialsError("no identity to sign with", where="[sign] identity")
+    path = configuration.path.parent / name
+    if path.suffix.lower() not in (".p12", ".pfx", ".pem"):
+        raise ConfigurationError(
+            f"{name}: the portable toolchain signs with a .p12 or a .pem",
+            where="[sign] identity",
+            remedy="export the Developer ID identity, or release on a Mac",
+        )
+    data = host.files.read(path)
+    if path.suffix.lower() == ".pem":
+        return identities.load_pem(data, data)
+    return identities.load_p12(data, _password(host, path))
+
+
+def _password(host: Host, path: Path) -> Secret:
+    """From the keyring, kept under the file's name; else asked for, or the first line of standard input."""
+    try:
+        kept = host.secrets.get(f"identity:{path.name}")
+    except CredentialsError:  # a headless host without a keyring
+        kept = None
+    return kept or host.secrets.ask(f"password of {path.name}")
+
+
+def _credentials(host: Host, configuration: Configuration) -> notary.NotaryCredentials:
+    options = configuration.notary
+    if options.profile is None and options.credentials is None:
+        raise CredentialsError(
+            "no credentials for the notary", where="[notary]", remedy="set profile, or credentials on a headless host"
+        )
+    return notary.load_credentials(host, options.profile, options.credentials)
