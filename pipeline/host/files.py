@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from pipeline.errors import AlreadyRunning, HostRefused
 from pipeline.host.observer import Observer, nobody
@@ -71,8 +72,12 @@ class Files:
         with refusals(path), path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
 
-    def write(self, path: Path, data: bytes, mode: int = 0o644) -> None:
-        """Write a file whole, durable before its name appears. It has `mode` from its first byte."""
+    @contextmanager
+    def create(self, path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
+        """A file to be written piece by piece: durable before its name appears, gone if the block raises.
+
+        It has `mode` from its first byte.
+        """
         self._observe("write", str(path))
         with refusals(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +86,7 @@ class Files:
                 descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode & 0o700)
                 with os.fdopen(descriptor, "wb") as stream:
                     os.fchmod(stream.fileno(), mode)
-                    stream.write(data)
+                    yield stream
                     stream.flush()
                     os.fsync(stream.fileno())
                 temporary.replace(path)
@@ -89,6 +94,11 @@ class Files:
                 temporary.unlink(missing_ok=True)
                 raise
             self._sync_folder(path.parent)
+
+    def write(self, path: Path, data: bytes, mode: int = 0o644) -> None:
+        """Write a file whole, durable before its name appears. It has `mode` from its first byte."""
+        with self.create(path, mode) as stream:
+            stream.write(data)
 
     def append(self, path: Path, data: bytes) -> None:
         """Add to the end of a file in one write, durable on return."""
