@@ -265,6 +265,8 @@ def _signature(commands: tuple[LoadCommand, ...], size: int) -> SignatureCommand
         return None
     if len(found) > 1:
         raise MalformedFile(f"{len(found)} LC_CODE_SIGNATURE commands")
+    if len(found[0].data) != _COMMAND.size + _LINKEDIT_DATA.size:
+        raise MalformedFile(f"an LC_CODE_SIGNATURE of {len(found[0].data)} bytes")
     dataoff, datasize = unpack(_LINKEDIT_DATA, found[0].data, _COMMAND.size, "LC_CODE_SIGNATURE")
     if dataoff + datasize > size:
         raise MalformedFile(f"the signature ends at {dataoff + datasize:#x}, past the image of {size:#x} bytes")
