@@ -20,7 +20,7 @@ from pipeline.host import Completed, Host
 from pipeline.host.files import refusals
 
 # A repository's own configuration may name programs to run (a file system monitor) and hide files; ours may not write.
-_GIT = ("git", "--no-optional-locks", "--literal-pathspecs", "-c", "core.fsmonitor=false", "-c", "core.quotePath=false")
+_GIT = ("git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-c", "core.quotePath=false")
 # Messages are read below; replaced objects are not what was committed.
 _ENVIRONMENT = {"LC_ALL": "C", "GIT_NO_REPLACE_OBJECTS": "1"}
 _DATE = "SOURCE_DATE_EPOCH"
@@ -162,7 +162,8 @@ def _changed(host: Host, top: Path) -> set[bytes]:
     fields = {b"1": 8, b"u": 10, b"?": 1}
     changed = set()
     for line in _git(host, top, *status).split(b"\0"):
-        if line:
+        # Headers appear where a user's configuration asks for them (status.showStash).
+        if line and line[:1] != b"#":
             if line[:1] not in fields:
                 raise HostRefused(f"git status wrote a line that is unknown here: {line[:80]!r}", where=str(top))
             changed.add(line.split(b" ", fields[line[:1]])[-1].rstrip(b"/"))
@@ -180,6 +181,9 @@ def _hidden(host: Host, top: Path) -> set[bytes]:
     changed = set()
     for path in present:
         file = top / os.fsdecode(path)
+        if stat.S_ISDIR(file.lstat().st_mode):
+            changed.add(path)
+            continue
         if file.is_symlink():
             now = _git(host, top, "hash-object", "--stdin", stdin=os.fsencode(file.readlink()))
         else:
@@ -190,7 +194,11 @@ def _hidden(host: Host, top: Path) -> set[bytes]:
 
 
 def _is_ignored(host: Host, top: Path, source: Path) -> bool:
-    return _run(host, top, "check-ignore", "--quiet", "--", str(source)).returncode == 0
+    # The name goes in by standard input: as an argument it would be a pattern.
+    completed = _run(host, top, "check-ignore", "--stdin", "-z", stdin=os.fsencode(source) + b"\0")
+    if completed.returncode not in (0, 1):
+        raise _refused(completed, source)
+    return completed.returncode == 0
 
 
 def _change(host: Host, root: Path, path: Path) -> Change:
