@@ -20,7 +20,7 @@ from pipeline.host import Completed, Host
 from pipeline.host.files import refusals
 
 # A repository's own configuration may name programs to run (a file system monitor) and hide files; ours may not write.
-_GIT = ("git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-c", "core.quotePath=false")
+_GIT = ("git", "--no-optional-locks", "-c", "core.fsmonitor=false")
 # Messages are read below; replaced objects are not what was committed.
 _ENVIRONMENT = {"LC_ALL": "C", "GIT_NO_REPLACE_OBJECTS": "1"}
 _DATE = "SOURCE_DATE_EPOCH"
