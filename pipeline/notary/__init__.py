@@ -11,13 +11,13 @@ from pipeline.notary.report import describe_log
 from pipeline.notary.service import APPLE_SERVICE, NotaryCredentials, NotaryService
 from pipeline.notary.submission import Abandoned, Archive, Records, State, Submission
 from pipeline.notary.verdicts import Mode, Verdict, notarize
-from pipeline.notary.waiting import APPLE, REHEARSAL, Schedule, WaitPolicy
+from pipeline.notary.waiting import APPLE_POLICY, REHEARSAL_POLICY, Schedule, WaitPolicy
 from pipeline.notary.wire import NotaryStatus
 
 __all__ = [
-    "APPLE",
+    "APPLE_POLICY",
     "APPLE_SERVICE",
-    "REHEARSAL",
+    "REHEARSAL_POLICY",
     "Abandoned",
     "Archive",
     "Issue",

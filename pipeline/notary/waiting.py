@@ -53,13 +53,13 @@ class WaitPolicy:
 
 
 # Polls every 10 seconds met Apple's hourly limit in 2026, whose size is not published: from 15 seconds up to a minute.
-APPLE = WaitPolicy(
+APPLE_POLICY = WaitPolicy(
     poll=Schedule(first=timedelta(seconds=15), growth=1.5, longest=timedelta(seconds=60)),
     retry=Schedule(first=timedelta(seconds=2), growth=2, longest=timedelta(seconds=60)),
     tries=8,
     throttled=timedelta(minutes=5),
 )
-REHEARSAL = WaitPolicy(
+REHEARSAL_POLICY = WaitPolicy(
     poll=Schedule(first=timedelta(milliseconds=50), growth=1, longest=timedelta(milliseconds=50)),
     retry=Schedule(first=timedelta(milliseconds=50), growth=1, longest=timedelta(milliseconds=50)),
     tries=8,
