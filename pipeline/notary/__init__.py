@@ -8,15 +8,15 @@ read what Apple's scanner says, `proof` joins it to what was signed.
 from pipeline.notary.log import Issue, NotaryLog, TicketEntry, build_log, parse_log
 from pipeline.notary.proof import Unlisted, unlisted, verify_listed
 from pipeline.notary.report import describe_log
-from pipeline.notary.service import APPLE_SERVICE, NotaryCredentials, NotaryService
+from pipeline.notary.service import APPLE, NotaryCredentials, NotaryService
 from pipeline.notary.submission import Abandoned, Archive, Records, State, Submission
 from pipeline.notary.verdicts import Mode, Verdict, notarize
 from pipeline.notary.waiting import APPLE_POLICY, REHEARSAL_POLICY, Schedule, WaitPolicy
 from pipeline.notary.wire import NotaryStatus
 
 __all__ = [
+    "APPLE",
     "APPLE_POLICY",
-    "APPLE_SERVICE",
     "REHEARSAL_POLICY",
     "Abandoned",
     "Archive",

@@ -62,7 +62,7 @@ def _place(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
-APPLE_SERVICE = NotaryService(
+APPLE = NotaryService(
     base_url="https://appstoreconnect.apple.com/notary/v2",
     log_hosts=(
         "notary-artifacts-prod.s3.amazonaws.com",
