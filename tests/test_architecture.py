@@ -68,7 +68,18 @@ def test_the_list_of_tasks_imports_nothing_heavy() -> None:
 
 def test_the_engine_opens_no_file() -> None:
     """No module of macho or codesign calls open() or asks a clock; imports alone would not show it."""
-    impure = {"open", "print", "input", "now", "utcnow", "today", "read_bytes", "read_text", "write_bytes", "write_text"}
+    impure = {
+        "open",
+        "print",
+        "input",
+        "now",
+        "utcnow",
+        "today",
+        "read_bytes",
+        "read_text",
+        "write_bytes",
+        "write_text",
+    }
     for room in ("macho", "codesign"):
         for path in sorted((ROOT / "pipeline" / room).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
