@@ -176,8 +176,10 @@ def finish(context: Context, plan: Plan) -> str:
         tools=context.toolchain.versions(),
     )
     data = manifest.to_bytes(document)
+    # The log first: a kill between the two leaves a run without a manifest, never a manifest that no line names.
+    head = context.journal.record("finished", manifest=hashlib.sha256(data).hexdigest(), version=plan.version)
     manifest.save(context.host.files, context.folder, data)
-    return context.journal.record("finished", manifest=hashlib.sha256(data).hexdigest(), version=plan.version)
+    return head
 
 
 def _facts(context: Context, plan: Plan, stage: Stage) -> tuple[dict[str, str], dict[str, Any]]:
