@@ -1,15 +1,20 @@
-"""Where secrets come from: the system's keyring, standard input, a prompt. Never argv."""
+"""Where secrets come from: the system's keyring, a file closed to others, standard input, a prompt. Never argv."""
 
 from __future__ import annotations
 
 import getpass
+import os
+import stat
 import sys
+from pathlib import Path
 
 from pipeline.errors import CredentialsError
+from pipeline.host.files import refusals
 from pipeline.host.observer import Observer, nobody
 from pipeline.redact import Redactor, Secret
 
 SERVICE = "macos-release-pipeline"
+_LARGEST_FILE = 1024 * 1024
 
 
 class Secrets:
@@ -51,6 +56,33 @@ class Secrets:
             keyring.delete_password(SERVICE, name)
         except keyring.errors.KeyringError as error:
             raise CredentialsError(f"nothing kept under {name}") from error
+
+    def read_file(self, path: Path) -> Secret:
+        """The text of a file that is ours and closed to everybody else; CredentialsError for any other.
+
+        What in it is secret is the caller's to register: a line such as `"schema": 1,` must not be redacted.
+        """
+        self._observe("secret file", str(path))
+        with refusals(path), path.open("rb") as stream:
+            about = os.fstat(stream.fileno())
+            if not stat.S_ISREG(about.st_mode):
+                raise CredentialsError("not a regular file", where=str(path))
+            if about.st_uid != os.geteuid():
+                raise CredentialsError("a file of secrets that belongs to somebody else", where=str(path))
+            if about.st_mode & 0o077:
+                raise CredentialsError(
+                    f"a file of secrets that others can open (mode {stat.S_IMODE(about.st_mode):04o})",
+                    where=str(path),
+                    remedy=f"chmod 600 {path}; whoever could read it until now may have its secrets",
+                )
+            data = stream.read(_LARGEST_FILE + 1)
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            text = ""
+        if not text.strip() or len(data) > _LARGEST_FILE:
+            raise CredentialsError("no text of secrets", where=str(path))
+        return Secret(text)
 
     def ask(self, prompt: str) -> Secret:
         """From a person, without echo; from a pipe, the first line of standard input."""

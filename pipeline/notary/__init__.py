@@ -5,6 +5,14 @@ what, and what a kill leaves), `verdicts` and `waiting` (how long). `submission`
 read what Apple's scanner says, `proof` joins it to what was signed.
 """
 
+from pipeline.notary.credentials import (
+    check_credentials,
+    delete_credentials,
+    list_profiles,
+    load_credentials,
+    parse_credentials,
+    store_credentials,
+)
 from pipeline.notary.log import Issue, NotaryLog, TicketEntry, build_log, parse_log
 from pipeline.notary.proof import Unlisted, unlisted, verify_listed
 from pipeline.notary.report import describe_log
@@ -35,9 +43,15 @@ __all__ = [
     "Verdict",
     "WaitPolicy",
     "build_log",
+    "check_credentials",
+    "delete_credentials",
     "describe_log",
+    "list_profiles",
+    "load_credentials",
     "notarize",
+    "parse_credentials",
     "parse_log",
+    "store_credentials",
     "unlisted",
     "verify_listed",
 ]
