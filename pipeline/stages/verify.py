@@ -56,10 +56,7 @@ def _verify(context: Context, plan: Plan, artifact: Artifact) -> None:
 
 
 def _verify_code(context: Context, artifact: Artifact, path: Path) -> None:
-    try:
-        slices = context.toolchain.verify(path)
-    except VerificationError as error:
-        raise error.at(artifact.path) from None
+    slices = context.toolchain.verify(path)
     _demand_same_slices(artifact, slices)
     inside = path / "Contents" / "MacOS" / artifact.product if artifact.kind is Kind.APP else path
     demand_agreement(context.host.runner, inside, artifact.path)

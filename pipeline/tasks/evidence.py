@@ -1,4 +1,4 @@
-"""What can be said about a release afterwards, without its configuration and without keys."""
+"""What can be said without a configuration and without keys: of a finished release, of Apple's codes and texts."""
 
 from __future__ import annotations
 
@@ -31,3 +31,15 @@ def audit(
         from pipeline.tasks import running
 
         running.audit(host, folder, gate=gate, head=head, as_json=json)
+
+
+@task(
+    auto_shortflags=False,
+    help={"text": "a code or a message; - reads standard input; --text=-67062 for what begins with a dash"},
+)
+def explain(context: InvokeContext, text: str, debug: bool = False) -> None:
+    """What an Apple code or message means, whether a retry helps, what to do."""
+    with command(context, debug=debug) as host:
+        from pipeline.tasks import running
+
+        running.explain(host, text)

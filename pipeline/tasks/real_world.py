@@ -1,4 +1,4 @@
-"""The real world: the identity that the configuration names, the notary's credentials, Apple's addresses and anchors."""
+"""The real world: the identity that the configuration names, the notary's credentials, Apple's addresses."""
 
 from __future__ import annotations
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline import manifest
 from pipeline import release as order
+from pipeline.errors import ConfigurationError
 from pipeline.host import Host
 from pipeline.model import Artifact, Kind, Plan, World
 from pipeline.stages.context import Context
@@ -88,6 +90,18 @@ def audit(host: Host, folder: str | None, *, gate: bool, head: str | None, as_js
     where = Path(folder).absolute() if folder else Path(__file__).parents[2] / "build" / "macos"
     report = judge(host, where, head=head, gate=gate)
     host.console.result(json.dumps(report.to_json(), indent=2, sort_keys=True) if as_json else report.to_text())
+
+
+def explain(host: Host, text: str) -> None:
+    from pipeline.explain import explain as find
+
+    found = find(sys.stdin.read() if text == "-" else text)
+    if not found:
+        raise ConfigurationError("nothing is known of this text or code", remedy="give more of the message")
+    for one in found:
+        host.console.result(
+            f"{one.tool}: {one.says}\n  means: {one.meaning}\n  a retry {one.retry}\n  do: {one.remedy}"
+        )
 
 
 def _submission_id(host: Host, record: Path) -> str:
