@@ -105,12 +105,13 @@ def retire(files: Files, folder: Path) -> None:
     if data is None:
         return
     try:
-        name = from_bytes(data)["version"].replace("/", "_")
+        name, ending = from_bytes(data)["version"].replace("/", "_"), ".json"
     except VerificationError:
-        name = "unreadable"
+        # Kept as evidence, under a name that nobody reads as a manifest.
+        name, ending = "release", ".unreadable"
     number = 1
     while True:
-        path = folder / HISTORY / (f"{name}.json" if number == 1 else f"{name}-{number}.json")
+        path = folder / HISTORY / (f"{name}{ending}" if number == 1 else f"{name}-{number}{ending}")
         kept = _read(files, path)
         if kept == data:
             files.remove(folder / NAME)
