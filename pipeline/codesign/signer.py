@@ -1,0 +1,375 @@
+"""Signing, as a plan: images and options in, the parts of the signed file out. Nothing is read twice or written here.
+
+Order of work as in Security `signer.cpp` (signMachO): decide what all slices share, reserve room in each, hash what the
+slice will then be, sign the CodeDirectories. `SignatureInputs` are the decisions; `decide` makes them from options and
+`pipeline.codesign.reproduce` from an existing signature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from pipeline.codesign.allocation import allocate, check_signable, estimate, signing_extent
+from pipeline.codesign.certificates import team_identifier
+from pipeline.codesign.cms import Identity, build_cms
+from pipeline.codesign.code_directory import (
+    CodeDirectory,
+    Flags,
+    HashType,
+    Version,
+    build_code_directory,
+    directory_size,
+    least_version,
+    parse_flags,
+)
+from pipeline.codesign.entitlements import entitlements_der, exec_seg_flags, parse_entitlements
+from pipeline.codesign.eras import Era
+from pipeline.codesign.identifiers import default_identifier, parse_info_plist
+from pipeline.codesign.options import SigningOptions
+from pipeline.codesign.pages import page_hashes
+from pipeline.codesign.requirements import build_requirement_set, default_requirements, parse_requirement_set
+from pipeline.codesign.superblob import (
+    CONSTRAINT_SLOTS,
+    Blob,
+    Magic,
+    Slot,
+    build_blob,
+    build_superblob,
+)
+from pipeline.errors import ConfigurationError, SigningError
+from pipeline.macho import FileType, MachSlice, Part, Platform, Window, read_all, size_of
+from pipeline.macho import constants as c
+from pipeline.macho.universal import page_alignment, place_slices, universal_parts
+
+SlotHash = Callable[[HashType], bytes]
+"""The hash of a special slot's content, for a CodeDirectory of some hash type."""
+MakeCms = Callable[[Sequence[CodeDirectory]], bytes]
+"""CodeDirectories (that of slot 0 first) to the bytes of a CMS signature; none at all for ad hoc."""
+
+_PAGE_4K = 4096
+_EXEC_MAIN_BINARY = 0x1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignatureInputs:
+    """Everything that enters the CodeDirectories of all slices beside the code itself."""
+
+    era: Era
+    identifier: str
+    team: str | None
+    flags: Flags
+    hash_types: tuple[HashType, ...]
+    requirements: bytes
+    entitlements: bytes | None
+    info_plist: SlotHash | None
+    code_resources: SlotHash | None
+    constraints: Mapping[Slot, bytes] = field(default_factory=dict)
+    runtime_version: int | None = None
+    page_size: int | None = None
+    platform: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedSlice:
+    """One slice's new signature; its first CodeDirectory is that of slot 0."""
+
+    arch: str
+    directories: tuple[CodeDirectory, ...]
+    superblob: bytes = field(repr=False)
+    parts: tuple[Part, ...] = field(repr=False)
+    """The whole slice, to be written in order."""
+
+    @property
+    def size(self) -> int:
+        return sum(map(size_of, self.parts))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningPlan:
+    slices: tuple[SignedSlice, ...]
+    parts: tuple[Part, ...] = field(repr=False)
+    """The whole file, to be written in order."""
+
+
+def sign_slices(
+    slices: Sequence[MachSlice],
+    options: SigningOptions,
+    *,
+    file_name: str,
+    identity: Identity | None = None,
+    timestamper: Callable[[bytes], bytes] | None = None,
+    signing_time: datetime | None = None,
+) -> SigningPlan:
+    """Sign every slice of a file, over its old signatures where it has some.
+
+    `file_name` gives the identifier where nothing else does; `identity` None signs ad hoc; `timestamper` turns the
+    signature's bytes into an RFC 3161 token. Raises SigningError where codesign would refuse, NotSupported for a kind
+    of file that has no signature, MalformedFile for one that contradicts itself; the slice is named.
+    """
+    inputs = decide(slices, options, file_name=file_name, identity=identity)
+
+    def make_cms(directories: Sequence[CodeDirectory]) -> bytes:
+        if identity is None:
+            return b""
+        blobs = [directory.blob for directory in directories]
+        return build_cms(identity, blobs, options.era, signing_time=signing_time, timestamper=timestamper)
+
+    return plan_signatures(slices, inputs, make_cms)
+
+
+def decide(
+    slices: Sequence[MachSlice], options: SigningOptions, *, file_name: str, identity: Identity | None
+) -> SignatureInputs:
+    """What all slices share, from options, certificate and the native slice."""
+    era = options.era
+    native = native_slice(slices)
+    info_data = options.info_plist if options.info_plist is not None else embedded_info_plist(native)
+    info = parse_info_plist(info_data) if info_data is not None else None
+    identifier = options.identifier or default_identifier(
+        file_name=file_name, info=info, native=native.image, ad_hoc=identity is None, prefix=options.prefix, era=era
+    )
+    if not identifier or "\0" in identifier:
+        raise SigningError(f"the identifier {identifier!r} cannot be written")
+    return SignatureInputs(
+        era=era,
+        identifier=identifier,
+        team=_team(options, identity),
+        flags=_flags(options, info, ad_hoc=identity is None),
+        hash_types=options.hash_types or default_hash_types(slices, era),
+        requirements=_requirements(options, identifier, identity),
+        entitlements=options.entitlements,
+        info_plist=content_hash(info_data),
+        code_resources=content_hash(options.code_resources),
+        constraints=options.constraints,
+        runtime_version=options.runtime_version,
+        page_size=options.page_size,
+    )
+
+
+def plan_signatures(slices: Sequence[MachSlice], inputs: SignatureInputs, make_cms: MakeCms) -> SigningPlan:
+    """Sign every slice with inputs that are decided, and lay out the file as the era's codesign does."""
+    if len({one.image.filetype for one in slices}) > 1:
+        raise SigningError("the slices are of different file types")
+    signed = []
+    for one in slices:
+        try:
+            signed.append(_sign_slice(one, inputs, make_cms))
+        except (SigningError, ConfigurationError) as error:
+            raise error.at(f"slice {one.arch}") from None
+    parts = lay_out(slices, [(one.parts, one.size) for one in signed], inputs.era)
+    return SigningPlan(slices=tuple(signed), parts=parts)
+
+
+def lay_out(
+    slices: Sequence[MachSlice], contents: Sequence[tuple[tuple[Part, ...], int]], era: Era
+) -> tuple[Part, ...]:
+    """A file around the new contents (parts and size) of its slices: universal where it was, in the same order."""
+    if slices[0].fat is None:
+        return contents[0][0]
+    images = [one.image for one in slices]
+    alignments = [14 if era.uniform_alignment else page_alignment(image.cputype) for image in images]
+    entries = place_slices(images, [size for _parts, size in contents], alignments)
+    return universal_parts(entries, [parts for parts, _size in contents])
+
+
+def native_slice(slices: Sequence[MachSlice]) -> MachSlice:
+    """The slice that a Mac with Apple silicon takes: arm64e, else arm64, else x86_64, else the first.
+
+    codesign reads an embedded Info.plist and the UUID of a generated identifier from the signing machine's own slice.
+    """
+    for arch in ("arm64e", "arm64", "x86_64"):
+        for one in slices:
+            if one.arch == arch:
+                return one
+    return slices[0]
+
+
+def embedded_info_plist(one: MachSlice) -> bytes | None:
+    """The section __TEXT,__info_plist, whole."""
+    text = one.image.segment("__TEXT")
+    section = next((s for s in text.sections if s.name == "__info_plist"), None) if text else None
+    if section is None:
+        return None
+    return read_all(Window(one.source, section.offset, section.size))
+
+
+def default_hash_types(slices: Sequence[MachSlice], era: Era) -> tuple[HashType, ...]:
+    """SHA-256, with SHA-1 before it where a deployment target asks for it."""
+    if era.sha1_only:
+        return (HashType.SHA1,)
+    asked = [native_slice(slices)] if era.sha1_by_native_slice else slices
+    if any(_needs_sha1(one, era) for one in asked):
+        return (HashType.SHA1, HashType.SHA256)
+    return (HashType.SHA256,)
+
+
+def content_hash(content: bytes | None) -> SlotHash | None:
+    return (lambda hash_type: hash_type.digest(content)) if content is not None else None
+
+
+def _needs_sha1(one: MachSlice, era: Era) -> bool:
+    build = one.image.build
+    if build is None or build.platform == 0:
+        return era.sha1_without_platform
+    return build.minimum < era.sha1_below.get(build.platform, 0)
+
+
+def _team(options: SigningOptions, identity: Identity | None) -> str | None:
+    certified = team_identifier(identity.chain, options.anchors) if identity else None
+    if certified and options.team and options.team != certified:
+        raise SigningError(f"the team {options.team} is asked for, the certificate is of team {certified}")
+    return certified or options.team
+
+
+def _flags(options: SigningOptions, info: Mapping[str, Any] | None, *, ad_hoc: bool) -> Flags:
+    flags = options.flags if options.flags is not None else _plist_flags((info or {}).get("CSFlags"))
+    if flags & Flags.LINKER_SIGNED:
+        raise SigningError("the flag linker-signed is the linker's own")
+    return (flags | Flags.ADHOC) if ad_hoc else (flags & ~Flags.ADHOC)
+
+
+def _plist_flags(value: object) -> Flags:
+    """CSFlags of an Info.plist: a number, or names with commas between them."""
+    if value is None:
+        return Flags(0)
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise SigningError("CSFlags in the Info.plist is neither a number nor a text")
+    if isinstance(value, int):
+        return Flags(value & 0xFFFFFFFF)
+    return parse_flags(name.strip() for name in value.split(",") if name.strip())
+
+
+def _requirements(options: SigningOptions, identifier: str, identity: Identity | None) -> bytes:
+    """The set that is given; the identity's default designated requirement is added to one that has none."""
+    default = default_requirements(identifier, identity.chain if identity else (), options.anchors)
+    if options.requirements is None:
+        return default
+    return build_requirement_set({**parse_requirement_set(default), **parse_requirement_set(options.requirements)})
+
+
+def _sign_slice(one: MachSlice, inputs: SignatureInputs, make_cms: MakeCms) -> SignedSlice:
+    era = inputs.era
+    if one.image.cputype == c.CPU_TYPE_X86 and inputs.flags & Flags.LIBRARY_VALIDATION:
+        raise SigningError("library validation is not possible for i386")
+    check_signable(one.image)
+    blobs = _blobs(one, inputs)
+    page_size = inputs.page_size or default_page_size(one, era)
+    pages = -(-signing_extent(one.image) // page_size)
+    drafts = [_directory(one, inputs, hash_type, page_size, blobs) for hash_type in inputs.hash_types]
+    sizes = [
+        directory_size(era.newest_directory, replace(draft, code=bytes(pages * draft.hash_type.size)))
+        for draft in drafts
+    ]
+    room = allocate(one, estimate(era, [blob.data for blob in blobs], sizes), era)
+    code = page_hashes(one, room, inputs.hash_types, page_size)
+    directories = tuple(
+        _finish(replace(draft, code=code[draft.hash_type], code_limit=room.code_limit), era) for draft in drafts
+    )
+    superblob = _superblob(blobs, directories, make_cms(directories))
+    if len(superblob) > room.datasize:
+        raise SigningError(
+            f"the signature has {len(superblob)} bytes, codesign reserves {room.datasize}",
+            remedy="the CMS signature is too large: a long certificate chain, or a large time-stamp token",
+        )
+    padding = bytes(room.datasize - len(superblob))
+    return SignedSlice(
+        arch=one.arch,
+        directories=directories,
+        superblob=superblob,
+        parts=(*room.parts(one), superblob + padding),
+    )
+
+
+def default_page_size(one: MachSlice, era: Era) -> int:
+    """Bytes under one hash: the era's on 64-bit ARM but for tvOS, whose oldest devices have small pages; else 4096."""
+    build = one.image.build
+    if one.image.cputype in c.ARM64_CPUS and not (build and build.platform == Platform.TVOS):
+        return era.arm64_page_size
+    return _PAGE_4K
+
+
+def _blobs(one: MachSlice, inputs: SignatureInputs) -> list[Blob]:
+    """The parts of the SuperBlob that are known before the CodeDirectories are."""
+    executable = one.image.filetype == FileType.EXECUTE
+    blobs = [Blob(slot=Slot.REQUIREMENTS, data=inputs.requirements)]
+    if inputs.entitlements is not None and (executable or inputs.era.entitlements_on_libraries):
+        blobs.append(Blob(slot=Slot.ENTITLEMENTS, data=build_blob(Magic.ENTITLEMENTS, inputs.entitlements)))
+        form = inputs.era.entitlements_der
+        if executable and form is not None:
+            encoded = entitlements_der(parse_entitlements(inputs.entitlements), form)
+            blobs.append(Blob(slot=Slot.ENTITLEMENTS_DER, data=build_blob(Magic.ENTITLEMENTS_DER, encoded)))
+    for slot, encoded in inputs.constraints.items():
+        if slot not in CONSTRAINT_SLOTS:
+            raise SigningError(f"slot {slot} holds no constraint")
+        blobs.append(Blob(slot=slot, data=build_blob(Magic.LAUNCH_CONSTRAINT, encoded)))
+    return blobs
+
+
+def _directory(
+    one: MachSlice, inputs: SignatureInputs, hash_type: HashType, page_size: int, blobs: Sequence[Blob]
+) -> CodeDirectory:
+    """A CodeDirectory without its page hashes; the version is not chosen yet."""
+    hashes = {blob.slot: hash_type.digest(blob.data) for blob in blobs}
+    if inputs.info_plist is not None:
+        hashes[Slot.INFO_PLIST] = inputs.info_plist(hash_type)
+    if inputs.code_resources is not None:
+        hashes[Slot.CODE_RESOURCES] = inputs.code_resources(hash_type)
+    empty = bytes(hash_type.size)
+    base, limit, segment_flags = _exec_segment(one, inputs)
+    return CodeDirectory(
+        version=inputs.era.newest_directory,
+        flags=inputs.flags,
+        identifier=inputs.identifier,
+        team=inputs.team,
+        hash_type=hash_type,
+        page_size=page_size,
+        code_limit=0,
+        platform=inputs.platform,
+        special=tuple(hashes.get(slot, empty) for slot in range(1, max(hashes) + 1)),
+        code=b"",
+        exec_segment_base=base,
+        exec_segment_limit=limit,
+        exec_segment_flags=segment_flags,
+        runtime=_runtime(one, inputs),
+    )
+
+
+def _exec_segment(one: MachSlice, inputs: SignatureInputs) -> tuple[int, int, int]:
+    executable = one.image.filetype == FileType.EXECUTE
+    flags = _EXEC_MAIN_BINARY if executable else 0
+    if executable and inputs.entitlements is not None:
+        flags |= exec_seg_flags(parse_entitlements(inputs.entitlements))
+    platform = one.image.build.platform if one.image.build else 0
+    known = platform != 0 and (platform != Platform.MACOS or inputs.era.exec_segment_on_macos)
+    text = one.image.segment("__TEXT")
+    if not known or text is None or inputs.era.newest_directory < Version.EXEC_SEGMENT:
+        return 0, 0, flags
+    return text.fileoff, text.filesize, flags
+
+
+def _runtime(one: MachSlice, inputs: SignatureInputs) -> int:
+    if not inputs.flags & Flags.RUNTIME or inputs.era.newest_directory < Version.RUNTIME:
+        return 0
+    if inputs.runtime_version:
+        return inputs.runtime_version
+    return one.image.build.sdk if one.image.build else 0
+
+
+def _finish(directory: CodeDirectory, era: Era) -> CodeDirectory:
+    version = least_version(
+        runtime=directory.runtime,
+        exec_segment_limit=directory.exec_segment_limit,
+        code_limit=directory.code_limit,
+        team=directory.team,
+    )
+    return build_code_directory(replace(directory, version=version))
+
+
+def _superblob(blobs: Sequence[Blob], directories: Sequence[CodeDirectory], cms: bytes) -> bytes:
+    slots = [Slot.CODE_DIRECTORY, *range(Slot.ALTERNATE_DIRECTORIES, Slot.ALTERNATE_DIRECTORIES + len(directories) - 1)]
+    placed = [Blob(slot=slot, data=one.blob) for slot, one in zip(slots, directories, strict=True)]
+    signature = Blob(slot=Slot.CMS, data=build_blob(Magic.WRAPPER, cms))
+    return build_superblob([*placed, *blobs, signature])

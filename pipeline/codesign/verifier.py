@@ -1,0 +1,275 @@
+"""Verification of a Mach-O file: every byte is under a hash, is a signature that holds, or is a zero between slices.
+
+Here: the file's layout, the digests of pages and parts, what the parts say of each other. Not here: CMS and chains
+(`cms`), requirements (`requirements`), the files of a bundle beside its executable (`seal`). Rules as in Security
+`StaticCode.cpp` and `macho++.cpp`, made stricter where those leave bytes that nothing covers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pipeline.codesign.allocation import check_signable
+from pipeline.codesign.certificates import Anchors
+from pipeline.codesign.cms import VerifiedCms, verify_cms
+from pipeline.codesign.code_directory import CodeDirectory, Flags
+from pipeline.codesign.entitlements import DerForm, entitlements_der, parse_entitlements, parse_entitlements_der
+from pipeline.codesign.requirements import SignatureFacts, designated, requirement_text, satisfies
+from pipeline.codesign.signature import Signature, read_signature
+from pipeline.codesign.signer import embedded_info_plist
+from pipeline.codesign.superblob import ALTERNATE_SLOTS, Slot, slot_name
+from pipeline.codesign.verified import VerifiedSlice
+from pipeline.errors import ConfigurationError, MalformedFile, VerificationError
+from pipeline.macho import FatArch, MachSlice, Source, build_fat_header, is_macho, read_slices
+from pipeline.macho.universal import page_alignment, place_slices
+
+_BLOCK = 1024 * 1024
+_MAGIC_SIZE = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectations:
+    """What a caller knows or asks beside the file itself."""
+
+    anchors: Anchors
+    requirement: bytes | None = None
+    """A compiled requirement that every slice must satisfy."""
+    info_plist: bytes | None = None
+    """Of the bundle that the file is the executable of: the content of slot 1."""
+    code_resources: bytes | None = None
+    """Of that bundle: the content of slot 3."""
+    strict_padding: bool = False
+    """Refuse an earlier signature's bytes behind this one, and a universal header that neither lipo nor codesign
+    writes. Apple's own files can have the first; nothing covers either."""
+    at: datetime | None = None
+    """When certificates must be valid where no time stamp says it."""
+
+
+def verify_slices(source: Source, expectations: Expectations) -> tuple[VerifiedSlice, ...]:
+    """Verify every slice of a Mach-O file.
+
+    Raises VerificationError with slice and page, slot or region in `where`; MalformedFile only for a file that does not
+    begin as a Mach-O file does.
+    """
+    if not is_macho(source.read(0, min(_MAGIC_SIZE, source.size))):
+        raise MalformedFile("not a Mach-O file")
+    try:
+        slices = read_slices(source)
+        _check_universal(source, slices, strict=expectations.strict_padding)
+    except ConfigurationError as error:
+        raise VerificationError(error.message, where=error.where or "header", remedy=error.remedy) from error
+    plists = [plist for plist in map(_embedded, slices) if plist is not None]
+    verified = []
+    for one in slices:
+        try:
+            verified.append(_verify_slice(one, expectations, plists))
+        except VerificationError as error:
+            raise error.at(f"slice {one.arch}") from None
+        except ConfigurationError as error:
+            where = f"slice {one.arch}" + (f": {error.where}" if error.where else "")
+            raise VerificationError(error.message, where=where, remedy=error.remedy) from error
+    return tuple(verified)
+
+
+def _embedded(one: MachSlice) -> bytes | None:
+    try:
+        return embedded_info_plist(one)
+    except MalformedFile:
+        return None
+
+
+def _check_universal(source: Source, slices: Sequence[MachSlice], *, strict: bool) -> None:
+    entries = [one.fat for one in slices if one.fat is not None]
+    if not entries:
+        return
+    end = len(build_fat_header(entries))
+    for entry in sorted(entries, key=lambda entry: entry.offset):
+        _check_zeros(source, end, entry.offset, f"gap before slice {entry.arch}")
+        end = entry.offset + entry.size
+    if end != source.size:
+        raise VerificationError(f"{source.size - end} bytes lie behind the last slice", where="end of the file")
+    if strict and tuple(entries) not in _known_layouts(slices):
+        raise VerificationError("not as lipo or codesign lay slices out", where="universal header")
+
+
+def _known_layouts(slices: Sequence[MachSlice]) -> Iterator[tuple[FatArch, ...]]:
+    images, sizes = [one.image for one in slices], [one.size for one in slices]
+    yield place_slices(images, sizes, [14] * len(slices))
+    yield place_slices(images, sizes, [page_alignment(image.cputype) for image in images])
+
+
+def _check_zeros(source: Source, start: int, end: int, region: str) -> None:
+    for at in range(start, end, _BLOCK):
+        block = source.read(at, min(_BLOCK, end - at))
+        if block.count(0) != len(block):
+            wrong = at + len(block) - len(block.lstrip(b"\0"))
+            raise VerificationError(f"the byte at {wrong:#x} is not zero", where=region)
+
+
+def _verify_slice(one: MachSlice, expectations: Expectations, plists: Sequence[bytes]) -> VerifiedSlice:
+    check_signable(one.image)
+    signature = read_signature(one)
+    command = one.image.signature
+    if signature is None or command is None:
+        raise VerificationError("not signed", remedy="sign it: invoke file.sign")
+    residue = _check_padding(one, command.dataoff + len(signature.superblob), strict=expectations.strict_padding)
+    _check_directories(signature, command.dataoff)
+    _check_pages(one, signature)
+    not_judged = _check_parts(signature, expectations, plists)
+    entitlements = _check_entitlements(signature)
+    cms = _check_cms(signature, expectations)
+    requirement = _check_requirements(signature, cms, expectations, plists)
+    best = signature.best
+    return VerifiedSlice(
+        arch=one.arch,
+        cdhash=best.cdhash.hex(),
+        cdhashes=tuple(directory.cdhash.hex() for directory in signature.directories),
+        identifier=best.identifier,
+        team=best.team,
+        flags=best.flag_names,
+        authorities=cms.authorities if cms else (),
+        timestamp=cms.timestamp if cms else None,
+        signing_time=cms.signing_time if cms else None,
+        entitlements=entitlements,
+        requirement=requirement,
+        residue=residue,
+        not_judged=(*not_judged, *(cms.not_judged if cms else ("who signed it: it is ad hoc",))),
+    )
+
+
+def _check_padding(one: MachSlice, start: int, *, strict: bool) -> bool:
+    """Is there something behind the signature? Refused where padding must be zeros."""
+    try:
+        _check_zeros(one.source, start, one.size, "padding after the signature")
+    except VerificationError:
+        if strict:
+            raise
+        return True
+    return False
+
+
+def _check_directories(signature: Signature, dataoff: int) -> None:
+    """The CodeDirectories agree with each other and cover the image up to the signature."""
+    first = signature.directories[0]
+    for directory in signature.directories:
+        where = f"CodeDirectory {directory.hash_type.label}"
+        if _facts(directory) != _facts(first):
+            raise VerificationError("it says other things than the CodeDirectory of slot 0", where=where)
+        if directory.code_limit != dataoff:
+            raise VerificationError(
+                f"it covers {directory.code_limit:#x} bytes, the signature begins at {dataoff:#x}", where=where
+            )
+        pages = -(-dataoff // directory.page_size) if directory.page_size else 1
+        if directory.code_slots != pages:
+            raise VerificationError(f"it has hashes of {directory.code_slots} pages, there are {pages}", where=where)
+
+
+def _facts(directory: CodeDirectory) -> tuple[object, ...]:
+    filled = tuple(slot for slot in range(1, len(directory.special) + 1) if directory.special_hash(slot))
+    return (
+        directory.version,
+        directory.flags,
+        directory.identifier,
+        directory.team,
+        directory.page_size,
+        directory.platform,
+        directory.exec_segment_base,
+        directory.exec_segment_limit,
+        directory.exec_segment_flags,
+        directory.runtime,
+        filled,
+    )
+
+
+def _check_pages(one: MachSlice, signature: Signature) -> None:
+    first = signature.directories[0]
+    algorithms = sorted({directory.hash_type.algorithm for directory in signature.directories})
+    found = one.source.digests(algorithms, first.page_size, first.code_limit)
+    for directory in signature.directories:
+        size = directory.hash_type.size
+        pages = found[directory.hash_type.algorithm]
+        if b"".join(page[:size] for page in pages) == directory.code:
+            continue
+        number = next(index for index, page in enumerate(pages) if page[:size] != directory.code_hash(index))
+        raise _wrong_page(one, number, first)
+
+
+def _wrong_page(one: MachSlice, number: int, directory: CodeDirectory) -> VerificationError:
+    start = number * directory.page_size
+    end = min(start + directory.page_size, directory.code_limit) if directory.page_size else directory.code_limit
+    inside = [segment.name for segment in one.image.segments if segment.fileoff < end and segment.end > start]
+    region = "header and load commands, " if start < len(one.image.head) else ""
+    where = f"page {number} ({region}{', '.join(inside) or 'no segment'}: bytes {start:#x} to {end:#x} of the slice)"
+    return VerificationError("its hash is not that of the CodeDirectory", where=where)
+
+
+def _check_parts(signature: Signature, expectations: Expectations, plists: Sequence[bytes]) -> tuple[str, ...]:
+    """The special slots against their content; what cannot be judged is returned."""
+    not_judged = []
+    blobs = {blob.slot: blob.data for blob in signature.blobs}
+    signed_by_itself = {Slot.CODE_DIRECTORY, Slot.CMS, *ALTERNATE_SLOTS}
+    slots = range(1, max(len(directory.special) for directory in signature.directories) + 1)
+    outside = {Slot.INFO_PLIST: expectations.info_plist, Slot.CODE_RESOURCES: expectations.code_resources}
+    for directory in signature.directories:
+        for slot in sorted({*slots, *blobs, *(slot for slot, content in outside.items() if content is not None)}):
+            expected = directory.special_hash(slot)
+            if slot in signed_by_itself or (expected is None and slot not in blobs and outside.get(slot) is None):
+                continue
+            contents = [blobs[slot]] if slot in blobs else _contents(slot, outside, plists)
+            if expected is None:
+                raise VerificationError("the CodeDirectory has no hash of it", where=slot_name(slot))
+            if not contents and slot in outside:
+                not_judged.append(f"{slot_name(slot)}: it belongs to a bundle")
+            elif not contents:
+                raise VerificationError(
+                    "the CodeDirectory has a hash of it, and it is not there", where=slot_name(slot)
+                )
+            elif expected not in [directory.hash_type.digest(content) for content in contents]:
+                raise VerificationError("its hash is not that of the CodeDirectory", where=slot_name(slot))
+    return tuple(dict.fromkeys(not_judged))
+
+
+def _contents(slot: int, outside: dict[Slot, bytes | None], plists: Sequence[bytes]) -> list[bytes]:
+    """What a slot's hash may be of. codesign takes an embedded Info.plist from one slice and binds it to all."""
+    given = outside.get(Slot(slot)) if slot in outside else None
+    if given is not None:
+        return [given]
+    return list(plists) if slot == Slot.INFO_PLIST else []
+
+
+def _check_entitlements(signature: Signature) -> dict[str, object] | None:
+    """The entitlements; their DER, which the kernel reads, must say what their XML says."""
+    xml, encoded = signature.payload(Slot.ENTITLEMENTS), signature.payload(Slot.ENTITLEMENTS_DER)
+    if xml is None:
+        return parse_entitlements_der(encoded) if encoded is not None else None
+    values = parse_entitlements(xml)
+    if encoded is not None and encoded not in [entitlements_der(values, form) for form in DerForm]:
+        raise VerificationError("it does not say what the XML entitlements say", where=slot_name(Slot.ENTITLEMENTS_DER))
+    return values
+
+
+def _check_cms(signature: Signature, expectations: Expectations) -> VerifiedCms | None:
+    ad_hoc = bool(signature.best.flags & Flags.ADHOC)
+    where = slot_name(Slot.CMS)
+    if not signature.cms:
+        if not ad_hoc:
+            raise VerificationError("there is none, and the signature does not say that it is ad hoc", where=where)
+        return None
+    if ad_hoc:
+        raise VerificationError("there is one, and the signature says that it is ad hoc", where=where)
+    try:
+        directories = [directory.blob for directory in signature.directories]
+        return verify_cms(signature.cms, directories, expectations.anchors, at=expectations.at)
+    except VerificationError as error:
+        raise error.at(where) from None
+    except ConfigurationError as error:
+        raise VerificationError(error.message, where=where) from error
+
+
+def _check_requirements(
+    signature: Signature, cms: VerifiedCms | None, expectations: Expectations, plists: Sequence[bytes]
+) -> str | None:
+    """The designated requirement as text: the code must satisfy it, and what the caller asks."""
+    raise NotImplementedError

@@ -1,0 +1,106 @@
+"""Mach-O files on disk: sign, strip, join, thin, verify. Each opens its inputs, makes a plan, writes one new file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+
+from pipeline.codesign.certificates import Anchors
+from pipeline.codesign.cms import Identity
+from pipeline.codesign.eras import DEFAULT_ERA, Era
+from pipeline.codesign.options import SigningOptions
+from pipeline.codesign.signer import sign_slices
+from pipeline.codesign.stripper import strip_slices
+from pipeline.codesign.verified import VerifiedSlice, verified_slice
+from pipeline.codesign.verifier import Expectations, verify_slices
+from pipeline.disk.parts import write_parts
+from pipeline.disk.source import FileSource, open_source
+from pipeline.errors import ConfigurationError, ReleaseError
+from pipeline.host import Files
+from pipeline.macho import MachSlice, plan_universal, read_slices
+
+
+def sign_file(
+    files: Files,
+    source: Path,
+    output: Path,
+    options: SigningOptions,
+    identity: Identity | None = None,
+    timestamper: Callable[[bytes], bytes] | None = None,
+    signing_time: datetime | None = None,
+) -> tuple[VerifiedSlice, ...]:
+    """Sign a Mach-O file, thin or universal, into a new file with the same mode; `identity` None signs ad hoc.
+
+    The source is read once for its hashes and copied once. Returns what the new signatures say. Raises SigningError,
+    NotSupported or MalformedFile with the file and the slice, HostRefused where the host says no.
+    """
+    with open_source(source) as opened:
+        try:
+            plan = sign_slices(
+                read_slices(opened),
+                options,
+                file_name=source.name,
+                identity=identity,
+                timestamper=timestamper,
+                signing_time=signing_time,
+            )
+        except ReleaseError as error:
+            raise error.at(str(source)) from error.__cause__
+        write_parts(files, plan.parts, output, opened.mode)
+    return tuple(verified_slice(one, identity, signing_time) for one in plan.slices)
+
+
+def strip_file(files: Files, path: Path, output: Path, era: Era = DEFAULT_ERA) -> None:
+    """The file without its signatures, as `codesign --remove-signature` of the era leaves it."""
+    with open_source(path) as opened:
+        try:
+            parts = strip_slices(read_slices(opened), era)
+        except ReleaseError as error:
+            raise error.at(str(path)) from None
+        write_parts(files, parts, output, opened.mode)
+
+
+def join(files: Files, thins: Sequence[Path], output: Path) -> None:
+    """One universal file of all slices of these files, byte for byte, laid out as `lipo -create` does."""
+    with ExitStack() as stack:
+        opened = [stack.enter_context(open_source(path)) for path in thins]
+        slices: list[MachSlice] = []
+        for one in opened:
+            slices.extend(_slices(one))
+        write_parts(files, plan_universal(slices), output, opened[0].mode if opened else 0o755)
+
+
+def thin(files: Files, path: Path, arch: str, output: Path) -> None:
+    """One slice of a file, byte for byte. ConfigurationError names the architectures there are if it has not this."""
+    with open_source(path) as opened:
+        slices = _slices(opened)
+        chosen = next((one for one in slices if one.arch == arch), None)
+        if chosen is None:
+            present = ", ".join(one.arch for one in slices)
+            raise ConfigurationError(f"no slice {arch}; there is {present}", where=str(path))
+        write_parts(files, [chosen.source], output, opened.mode)
+
+
+def verify_file(path: Path, expectations: Expectations) -> tuple[VerifiedSlice, ...]:
+    """Verify every slice; VerificationError names file, slice and page, slot or region."""
+    with open_source(path) as opened:
+        try:
+            return verify_slices(opened, expectations)
+        except ReleaseError as error:
+            raise error.at(str(path)) from error.__cause__
+
+
+def verify_path(
+    path: Path, *, anchors: Anchors, requirement: bytes | None = None, strict_padding: bool = False
+) -> tuple[VerifiedSlice, ...]:
+    """Verify a Mach-O file and return what its signatures say, slice by slice."""
+    return verify_file(path, Expectations(anchors=anchors, requirement=requirement, strict_padding=strict_padding))
+
+
+def _slices(opened: FileSource) -> tuple[MachSlice, ...]:
+    try:
+        return read_slices(opened)
+    except ReleaseError as error:
+        raise error.at(str(opened.path)) from None

@@ -1,0 +1,156 @@
+"""A file on disk as a Source: read in blocks, never mapped, never followed through a link, and watched for changes.
+
+Large files are hashed in processes of their own (`hash_worker`), which open the path themselves: the pages that they
+read are never this process's memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.disk import hash_worker
+from pipeline.disk.hash_worker import BLOCK, Changed
+from pipeline.errors import ConfigurationError, MalformedFile, ReleaseError
+from pipeline.host import Runner
+from pipeline.host.files import refusals
+from pipeline.macho.source import check_range
+
+# Below this a process takes longer to start than the hashing does (1.5 GB/s of SHA-256 on a core of 2020).
+_WORTH_WORKERS = 64 * 1024 * 1024
+_MOST_WORKERS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSource:
+    """An open regular file; made by `open_source`. Every method raises MalformedFile if the file changes meanwhile."""
+
+    path: Path
+    descriptor: int = field(repr=False)
+    mode: int
+    identity: tuple[int, ...]
+    """Device, inode, size and time of modification when it was opened."""
+
+    @property
+    def size(self) -> int:
+        return self.identity[2]
+
+    def read(self, offset: int, length: int) -> bytes:
+        check_range(self.size, offset, length)
+        with refusals(self.path):
+            data = b""
+            while len(data) < length:
+                block = os.pread(self.descriptor, length - len(data), offset + len(data))
+                if not block:
+                    raise self._changed()
+                data += block
+        return data
+
+    def digests(self, algorithms: Sequence[str], page_size: int, limit: int, start: int = 0) -> dict[str, list[bytes]]:
+        check_range(self.size, start, limit - start)
+        if page_size > BLOCK or page_size < 0:
+            raise MalformedFile(f"a page size of {page_size}")
+        if not page_size:
+            whole = self._whole(algorithms, start, limit)
+            return {name: [digest] for name, digest in zip(algorithms, whole, strict=True)}
+        if limit - start >= _WORTH_WORKERS:
+            hashes = self._in_workers(algorithms, page_size, start, limit)
+        else:
+            try:
+                hashes = hash_worker.page_hashes(self.descriptor, algorithms, page_size, start, limit)
+            except Changed:
+                raise self._changed() from None
+        self.check_unchanged()
+        return {
+            name: [joined[at : at + size] for at in range(0, len(joined), size)]
+            for name, joined in zip(algorithms, hashes, strict=True)
+            for size in (hashlib.new(name, usedforsecurity=False).digest_size,)
+        }
+
+    def check_unchanged(self) -> None:
+        """MalformedFile if the file is no longer the one that was opened."""
+        if _identity(os.fstat(self.descriptor)) != self.identity:
+            raise self._changed()
+
+    def _whole(self, algorithms: Sequence[str], start: int, limit: int) -> list[bytes]:
+        hashers = [hashlib.new(name, usedforsecurity=False) for name in algorithms]
+        for at in range(start, limit, BLOCK):
+            block = self.read(at, min(BLOCK, limit - at))
+            for hasher in hashers:
+                hasher.update(block)
+        self.check_unchanged()
+        return [hasher.digest() for hasher in hashers]
+
+    def _in_workers(self, algorithms: Sequence[str], page_size: int, start: int, limit: int) -> list[bytes]:
+        count = min(os.cpu_count() or 1, _MOST_WORKERS)
+        pages = -(-(limit - start) // page_size)
+        share = -(-pages // count) * page_size
+        ranges = [(at, min(at + share, limit)) for at in range(start, limit, share)]
+        with ThreadPoolExecutor(max_workers=count) as pool:
+            results = list(pool.map(lambda one: self._worker(algorithms, page_size, *one), ranges))
+        return [b"".join(result[number] for result in results) for number in range(len(algorithms))]
+
+    def _worker(self, algorithms: Sequence[str], page_size: int, start: int, limit: int) -> list[bytes]:
+        where = [self.path.absolute(), *self.identity, page_size, start, limit]
+        # -I -S: the worker needs the standard library alone, and nothing of the user's environment.
+        argv = [sys.executable, "-I", "-S", hash_worker.__file__, *map(str, where), *algorithms]
+        done = Runner().run(argv)
+        if done.returncode == hash_worker.CHANGED:
+            raise self._changed()
+        if done.returncode != 0:
+            raise ReleaseError(f"hashing failed: {done.last_lines(3)}", where=str(self.path))
+        pages = -(-(limit - start) // page_size)
+        sizes = [pages * hashlib.new(name, usedforsecurity=False).digest_size for name in algorithms]
+        if len(done.stdout) != sum(sizes):
+            raise ReleaseError("hashing failed: its result is incomplete", where=str(self.path))
+        ends = [sum(sizes[: number + 1]) for number in range(len(sizes))]
+        return [done.stdout[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+
+    def _changed(self) -> MalformedFile:
+        return MalformedFile("it changed while it was read", where=str(self.path))
+
+
+@contextmanager
+def open_source(path: Path) -> Iterator[FileSource]:
+    """Open a regular file for reading.
+
+    Raises ConfigurationError where there is none, MalformedFile for a folder, a symbolic link, a fifo or a device (none
+    is waited for or followed), HostRefused where it may not be read.
+    """
+    with refusals(path):
+        try:
+            state = path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            raise ConfigurationError("no such file", where=str(path)) from None
+        if not stat.S_ISREG(state.st_mode):
+            raise MalformedFile(f"{_kind(state.st_mode)}, not a file", where=str(path))
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        state = os.fstat(descriptor)
+        if not stat.S_ISREG(state.st_mode):
+            raise MalformedFile(f"{_kind(state.st_mode)}, not a file", where=str(path))
+        mode = stat.S_IMODE(state.st_mode)
+        yield FileSource(path=path, descriptor=descriptor, mode=mode, identity=_identity(state))
+    finally:
+        os.close(descriptor)
+
+
+def _identity(state: os.stat_result) -> tuple[int, ...]:
+    return hash_worker.identity(state)
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISLNK(mode):
+        return "a symbolic link"
+    if stat.S_ISDIR(mode):
+        return "a folder"
+    if stat.S_ISFIFO(mode):
+        return "a fifo"
+    return "a device or socket"
