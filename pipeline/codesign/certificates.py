@@ -78,6 +78,11 @@ def has_extension(certificate: x509.Certificate, oid: str) -> bool:
     return any(extension.oid.dotted_string == oid for extension in certificate.extensions)
 
 
+def is_root(certificate: x509.Certificate) -> bool:
+    """Is it its own issuer, by name."""
+    return certificate.subject == certificate.issuer
+
+
 def team_identifier(chain: Sequence[bytes], anchors: Anchors) -> str | None:
     """The team of an Apple developer's chain (DER, leaf first, root last): the leaf's organizational unit.
 
@@ -108,7 +113,7 @@ def order_chain(leaf: bytes, others: Collection[bytes]) -> tuple[bytes, ...]:
     chain = [leaf]
     while len(chain) < LONGEST_CHAIN:
         last = load_certificate(chain[-1])
-        if last.subject == last.issuer:
+        if is_root(last):
             break
         issuer = next((other for other in others if other not in chain and _is_issued(last, other)), None)
         if issuer is None:
