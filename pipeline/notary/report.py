@@ -24,7 +24,8 @@ def describe_log(log: NotaryLog) -> str:
         lacks = f"it lacks {', '.join(log.missing)}" if log.missing else "it was cut"
         lines.append(f"  not whole   this copy of the log ends early ({lacks}); there may be more than it says")
     if log.answer is NotaryStatus.ACCEPTED:
-        lines.append(f"  covered     {_count(len(log.ticket_contents or ()), 'code hash', 'code hashes')}")
+        covered = {(entry.arch, entry.cdhash) for entry in log.ticket_contents or ()}
+        lines.append(f"  covered     {_count(len(covered), 'code hash', 'code hashes')}")
     lines += _table(log)
     if not log.issues and log.answer is not NotaryStatus.ACCEPTED:
         lines += [f"  → {found.remedy}" for found in explain(log.summary or "")[:1]]
