@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
@@ -65,7 +66,8 @@ class PortableToolchain:
             ) from error
         cache = str(self._folder / "zig")
         return {
-            "CC": f"{sys.executable} -m ziglang cc",
+            # Makefiles hand CC to a shell: a checkout's path may hold spaces.
+            "CC": f"{shlex.quote(sys.executable)} -m ziglang cc",
             "ZIG_GLOBAL_CACHE_DIR": cache,
             "ZIG_LOCAL_CACHE_DIR": cache,
         }
