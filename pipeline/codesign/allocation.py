@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from pipeline.codesign.eras import Era
 from pipeline.errors import MalformedFile, NotSupported, SigningError
-from pipeline.macho import FileType, Image, MachSlice, Part, Segment, Window
+from pipeline.macho import FileType, Image, MachSlice, Overlay, Segment
 from pipeline.macho import constants as c
 from pipeline.macho.fields import align
 from pipeline.macho.universal import page_alignment
@@ -43,22 +43,10 @@ SIGNABLE = frozenset({FileType.EXECUTE, FileType.DYLIB, FileType.BUNDLE, FileTyp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allocation:
-    """A slice with room for a signature: `head` takes the place of its first bytes, the input's [len(head), extent)
-    follow, then zeros up to `code_limit`, where the signature of `datasize` bytes begins."""
+    """A slice with room for a signature: `code` is all of it up to the signature of `datasize` bytes."""
 
-    head: bytes
-    extent: int
-    code_limit: int
+    code: Overlay
     datasize: int
-
-    @property
-    def size(self) -> int:
-        return self.code_limit + self.datasize
-
-    def parts(self, one: MachSlice) -> tuple[Part, ...]:
-        """The slice's bytes up to the signature."""
-        kept = Window(one.source, len(self.head), self.extent - len(self.head))
-        return (self.head, kept, bytes(self.code_limit - self.extent))
 
 
 def signing_extent(image: Image) -> int:
@@ -125,18 +113,20 @@ def allocate(one: MachSlice, datasize: int, era: Era) -> Allocation:
         raise NotSupported("an image of 4 GiB or more")
     _SIGNATURE_COMMAND.pack_into(head, at, c.LC_CODE_SIGNATURE, _COMMAND_SIZE, code_limit, datasize)
     _resize_linkedit(head, image, linkedit, code_limit + datasize, era)
-    return Allocation(head=bytes(head), extent=extent, code_limit=code_limit, datasize=datasize)
+    code = Overlay(base=one.source, head=bytes(head), kept=extent, size=code_limit)
+    return Allocation(code=code, datasize=datasize)
 
 
-def deallocate(image: Image, era: Era) -> tuple[bytes, int]:
-    """Take the signature away: the new head (as long as the old one) and the size of what remains.
+def deallocate(one: MachSlice, era: Era) -> Overlay:
+    """The slice without its signature.
 
     The load commands behind LC_CODE_SIGNATURE move up, the 16 bytes they leave become zero. An image without a
     signature is unchanged.
     """
+    image = one.image
     linkedit = check_signable(image)
     if image.signature is None:
-        return image.head, image.size
+        return Overlay(base=one.source, head=image.head, kept=image.size, size=image.size)
     at = image.signature.command_offset
     head = bytearray(image.head[:at] + image.head[at + _COMMAND_SIZE :] + bytes(_COMMAND_SIZE))
     _COUNTS.pack_into(head, _COUNTS_OFFSET, len(image.commands) - 1, len(head) - image.header_size - _COMMAND_SIZE)
@@ -146,7 +136,7 @@ def deallocate(image: Image, era: Era) -> tuple[bytes, int]:
         size = max(strings, linkedit.fileoff)
     moved = linkedit.command_offset - (_COMMAND_SIZE if linkedit.command_offset > at else 0)
     _write_sizes(head, image, moved, linkedit.vmsize, linkedit.fileoff, size - linkedit.fileoff)
-    return bytes(head), size
+    return Overlay(base=one.source, head=bytes(head), kept=size, size=size)
 
 
 def _check_room(one: MachSlice) -> None:

@@ -29,7 +29,6 @@ from pipeline.codesign.entitlements import entitlements_der, exec_seg_flags, par
 from pipeline.codesign.eras import Era
 from pipeline.codesign.identifiers import default_identifier, parse_info_plist
 from pipeline.codesign.options import SigningOptions
-from pipeline.codesign.pages import page_hashes
 from pipeline.codesign.requirements import build_requirement_set, default_requirements, parse_requirement_set
 from pipeline.codesign.superblob import (
     CONSTRAINT_SLOTS,
@@ -40,7 +39,7 @@ from pipeline.codesign.superblob import (
     build_superblob,
 )
 from pipeline.errors import ConfigurationError, SigningError
-from pipeline.macho import FileType, MachSlice, Part, Platform, Window, read_all, size_of
+from pipeline.macho import FileType, MachSlice, Part, Platform, Source, Window, read_all, size_of
 from pipeline.macho import constants as c
 from pipeline.macho.universal import page_alignment, place_slices, universal_parts
 
@@ -156,7 +155,7 @@ def plan_signatures(slices: Sequence[MachSlice], inputs: SignatureInputs, make_c
     signed = []
     for one in slices:
         try:
-            signed.append(_sign_slice(one, inputs, make_cms))
+            signed.append(sign_slice(one, inputs, make_cms))
         except (SigningError, ConfigurationError) as error:
             raise error.at(f"slice {one.arch}") from None
     parts = lay_out(slices, [(one.parts, one.size) for one in signed], inputs.era)
@@ -250,7 +249,8 @@ def _requirements(options: SigningOptions, identifier: str, identity: Identity |
     return build_requirement_set({**parse_requirement_set(default), **parse_requirement_set(options.requirements)})
 
 
-def _sign_slice(one: MachSlice, inputs: SignatureInputs, make_cms: MakeCms) -> SignedSlice:
+def sign_slice(one: MachSlice, inputs: SignatureInputs, make_cms: MakeCms) -> SignedSlice:
+    """Sign one slice with inputs that are decided; raises as `sign_slices` does, without naming the slice."""
     era = inputs.era
     if one.image.cputype == c.CPU_TYPE_X86 and inputs.flags & Flags.LIBRARY_VALIDATION:
         raise SigningError("library validation is not possible for i386")
@@ -264,9 +264,9 @@ def _sign_slice(one: MachSlice, inputs: SignatureInputs, make_cms: MakeCms) -> S
         for draft in drafts
     ]
     room = allocate(one, estimate(era, [blob.data for blob in blobs], sizes), era)
-    code = page_hashes(one, room, inputs.hash_types, page_size)
+    code = _page_hashes(room.code, inputs.hash_types, page_size)
     directories = tuple(
-        _finish(replace(draft, code=code[draft.hash_type], code_limit=room.code_limit), era) for draft in drafts
+        _finish(replace(draft, code=code[draft.hash_type], code_limit=room.code.size), era) for draft in drafts
     )
     superblob = _superblob(blobs, directories, make_cms(directories))
     if len(superblob) > room.datasize:
@@ -279,8 +279,14 @@ def _sign_slice(one: MachSlice, inputs: SignatureInputs, make_cms: MakeCms) -> S
         arch=one.arch,
         directories=directories,
         superblob=superblob,
-        parts=(*room.parts(one), superblob + padding),
+        parts=(*room.code.parts, superblob + padding),
     )
+
+
+def _page_hashes(code: Source, hash_types: Sequence[HashType], page_size: int) -> dict[HashType, bytes]:
+    """For each hash type the hashes of all pages, one after the other; one pass over the code."""
+    found = code.digests(sorted({kind.algorithm for kind in hash_types}), page_size, code.size)
+    return {kind: b"".join(digest[: kind.size] for digest in found[kind.algorithm]) for kind in hash_types}
 
 
 def default_page_size(one: MachSlice, era: Era) -> int:

@@ -8,7 +8,7 @@ from pipeline.codesign.allocation import deallocate
 from pipeline.codesign.eras import Era
 from pipeline.codesign.signer import lay_out
 from pipeline.errors import ReleaseError
-from pipeline.macho import MachSlice, Part, Window
+from pipeline.macho import MachSlice, Part
 
 
 def strip_slices(slices: Sequence[MachSlice], era: Era) -> tuple[Part, ...]:
@@ -16,9 +16,8 @@ def strip_slices(slices: Sequence[MachSlice], era: Era) -> tuple[Part, ...]:
     contents: list[tuple[tuple[Part, ...], int]] = []
     for one in slices:
         try:
-            head, size = deallocate(one.image, era)
+            stripped = deallocate(one, era)
         except ReleaseError as error:
             raise error.at(f"slice {one.arch}") from None
-        kept = Window(one.source, len(head), size - len(head))
-        contents.append(((head, kept), size))
+        contents.append((stripped.parts, stripped.size))
     return lay_out(slices, contents, era)

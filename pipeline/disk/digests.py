@@ -37,7 +37,7 @@ def _entries(folder: Path, prefix: str, exclude: frozenset[str]) -> Iterator[byt
             mode = entry.stat(follow_symlinks=False).st_mode
             key = os.fsencode(name)
             if stat.S_ISLNK(mode):
-                yield key + b"\0link\0" + os.fsencode(os.readlink(entry.path))
+                yield key + b"\0link\0" + os.fsencode(Path(entry.path).readlink())
             elif stat.S_ISDIR(mode):
                 yield key + b"\0folder"
                 yield from _entries(Path(entry.path), name + "/", exclude)

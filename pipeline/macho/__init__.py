@@ -5,7 +5,7 @@ Signatures inside an image are `pipeline.codesign`'s; files on disk are `pipelin
 
 from pipeline.macho.constants import FileType, Platform, arch_name
 from pipeline.macho.image import BuildVersion, Image, LoadCommand, Section, Segment, SignatureCommand, parse_image
-from pipeline.macho.source import BytesSource, Part, Source, Window, read_all, size_of
+from pipeline.macho.source import BytesSource, Overlay, Part, Source, Window, read_all, size_of
 from pipeline.macho.universal import (
     FatArch,
     MachSlice,
@@ -24,6 +24,7 @@ __all__ = [
     "Image",
     "LoadCommand",
     "MachSlice",
+    "Overlay",
     "Part",
     "Platform",
     "Section",

@@ -90,6 +90,52 @@ class Window:
         return self.base.digests(algorithms, page_size, self.offset + limit, self.offset + start)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overlay:
+    """Another source with a new beginning and zeros behind it: `head`, then bytes [len(head), kept) of `base`, zeros.
+
+    Hashing it is one pass over the base; only pages that the head or the zeros touch are hashed again.
+    """
+
+    base: Source
+    head: bytes
+    kept: int
+    size: int
+
+    def __post_init__(self) -> None:
+        check_range(self.base.size, 0, self.kept)
+        check_range(self.kept, 0, len(self.head))
+        check_range(self.size, 0, self.kept)
+
+    def read(self, offset: int, length: int) -> bytes:
+        check_range(self.size, offset, length)
+        end = offset + length
+        start, stop = max(offset, len(self.head)), min(end, self.kept)
+        middle = self.base.read(start, stop - start) if stop > start else b""
+        return (self.head[offset:end] + middle).ljust(length, b"\0")
+
+    def digests(self, algorithms: Sequence[str], page_size: int, limit: int, start: int = 0) -> dict[str, list[bytes]]:
+        check_range(self.size, start, limit - start)
+        if not page_size or start:
+            raise NotImplementedError("an overlay is hashed in pages, from its start")
+        kept = min(self.kept, limit)
+        found = self.base.digests(algorithms, page_size, kept)
+        changed = [(0, min(-(-len(self.head) // page_size) * page_size, limit))]
+        if limit > kept:
+            changed.append((kept // page_size * page_size, limit))
+        for first, end in changed:
+            fresh = BytesSource(self.read(first, end - first)).digests(algorithms, page_size, end - first)
+            for name, hashes in fresh.items():
+                found[name][first // page_size : first // page_size + len(hashes)] = hashes
+        return found
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The same bytes, to be written in order."""
+        middle = Window(self.base, len(self.head), self.kept - len(self.head))
+        return (self.head, middle, bytes(self.size - self.kept))
+
+
 def check_range(size: int, offset: int, length: int) -> None:
     """MalformedFile unless [offset, offset + length) lies within `size` bytes."""
     if offset < 0 or length < 0 or offset + length > size:
