@@ -6,11 +6,15 @@ https://developer.apple.com/documentation/appstoreconnectapi/generating-tokens-f
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from pipeline.errors import CredentialsError
 from pipeline.host import Clock
 from pipeline.notary.service import NotaryCredentials
 from pipeline.redact import Redactor, Secret
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 # Apple refuses tokens that live more than 20 minutes by its own clock. 15 from now, dated back by 30 seconds, leave
 # room for a local clock that is half a minute fast, or some minutes slow.
@@ -42,24 +46,29 @@ def make_token(credentials: NotaryCredentials, now: datetime) -> Secret:
     """One token (ES256; its signature is r and s, 64 bytes). `now` is aware."""
     import jwt  # with `cryptography` behind it: kept off the way to what only reads records
 
+    claims = {
+        "iss": credentials.issuer,
+        "iat": int((now - BACKDATED).timestamp()),
+        "exp": int((now + LIFE).timestamp()),
+        "aud": "appstoreconnect-v1",
+    }
+    headers = {"kid": credentials.key_id, "typ": "JWT"}
+    return Secret(jwt.encode(claims, _key(credentials), algorithm="ES256", headers=headers))
+
+
+def _key(credentials: NotaryCredentials) -> EllipticCurvePrivateKey:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     try:
-        return Secret(
-            jwt.encode(
-                {
-                    "iss": credentials.issuer,
-                    "iat": int((now - BACKDATED).timestamp()),
-                    "exp": int((now + LIFE).timestamp()),
-                    "aud": "appstoreconnect-v1",
-                },
-                credentials.private_key.reveal(),
-                algorithm="ES256",
-                headers={"kid": credentials.key_id, "typ": "JWT"},
-            )
-        )
-    except (jwt.PyJWTError, ValueError, TypeError):
-        # The library's message can quote the key.
+        key = load_pem_private_key(credentials.private_key.reveal().encode(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, EllipticCurvePrivateKey) or not isinstance(key.curve, SECP256R1):
         raise CredentialsError(
             "the notary's private key is not a PEM of a P-256 key",
             where=f"key {credentials.key_id}",
             remedy="give the .p8 file as App Store Connect handed it out (it can be downloaded only once)",
-        ) from None
+        )
+    return key

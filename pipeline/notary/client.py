@@ -56,8 +56,8 @@ class NotaryClient:
         """
         address = parse_log_address(self._call("GET", f"/submissions/{quote(submission, safe='')}/logs").body)
         self._host.redact.register(address)
-        self._host.redact.register(Secret(urlsplit(address.reveal()).query))
         self._service.check_log_address(address)
+        self._host.redact.register(Secret(urlsplit(address.reveal()).query))
         response = self._host.http.request("GET", address.reveal())
         if response.status != 200:
             # The object store speaks here, not the notary: its 403 says nothing about the team's key.

@@ -39,27 +39,25 @@ class NotaryService:
         Raises ServiceUnavailable for a bucket's name that is none: it would lead to another host.
         """
         if not _BUCKET.fullmatch(bucket):
-            raise ServiceUnavailable("the notary names a bucket that cannot be one", where=_place(self.base_url))
+            raise ServiceUnavailable("the notary names a bucket that cannot be one", where=self.base_url)
         store = self.object_store or f"https://{{bucket}}.s3.{self.region}.amazonaws.com"
         return f"{store.replace('{bucket}', bucket)}/{quote(key, safe='/~')}"
 
     def check_log_address(self, address: Secret) -> None:
         """Raises ServiceUnavailable unless the address is one of `log_hosts`, by https (plain on loopback only)."""
-        parts = urlsplit(address.reveal())
+        try:
+            parts = urlsplit(address.reveal())
+        except ValueError:
+            parts = urlsplit("")
         host = parts.netloc.lower().removesuffix(":443")
         known = any(host == one or (one.startswith(".") and host.endswith(one)) for one in self.log_hosts)
         safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
         if not (known and safe):
             raise ServiceUnavailable(
                 "the notary says that the log is at an address which is not the notary's own; it was not fetched",
-                where=_place(address.reveal()),
+                where=f"{parts.scheme}://{host.rpartition('@')[2]}",
                 remedy="if Apple has moved its logs, add the host to the service's log_hosts",
             )
-
-
-def _place(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 APPLE = NotaryService(
