@@ -1,0 +1,145 @@
+"""What the documents say is what the program does. Run as a program, this file writes docs/commands.md anew."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from builders.workshop import ROOT
+
+from pipeline import config, errors
+from pipeline.host import system_host
+from pipeline.tasks import namespace
+
+README = (ROOT / "README.md").read_text("utf-8")
+COMMANDS = ROOT / "docs" / "commands.md"
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "templates-for-bin" / "README.md"]
+SET_UP = (
+    "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && .venv/bin/invoke release     # set-up and main job",
+    "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && .venv/bin/invoke test         # set-up and tests",
+)
+TASKS = sorted(namespace.task_names)
+
+
+def invoke(*words: str) -> str:
+    """What `invoke WORDS` prints on standard output."""
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    argv = [sys.executable, "-m", "invoke", *words]
+    done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    return "\n".join(line.rstrip() for line in done.stdout.strip("\n").splitlines())
+
+
+def commands_page() -> str:
+    """docs/commands.md: what `invoke --list` and each command's help print."""
+    parts = [
+        "# Commands\n",
+        "What the program itself says; `python tests/test_documentation.py` writes this page.\n",
+        f"    $ invoke --list\n\n{indented(invoke('--list'))}\n",
+    ]
+    for name in TASKS:
+        parts.append(f"## {name}\n\n{indented(invoke('--help', name))}\n")
+    return "\n".join(parts)
+
+
+def indented(text: str) -> str:
+    return "\n".join(f"    {line}".rstrip() for line in text.splitlines())
+
+
+def test_the_two_commands_stand_in_the_readme_word_for_word() -> None:
+    """Set-up and main job, set-up and tests: the two lines that everything else relies on."""
+    lines = [line.strip() for line in README.splitlines()]
+    assert [line for line in lines if line.startswith("python3 -m venv")] == list(SET_UP)
+
+
+def test_the_page_of_commands_is_what_the_program_prints() -> None:
+    """docs/commands.md holds the list of commands and every help text as they are printed today."""
+    assert COMMANDS.read_text("utf-8") == commands_page()
+
+
+def test_the_readme_names_every_command_and_no_other() -> None:
+    """The README's table of commands and the program's agree."""
+    table = "\n".join(re.findall(r"^\| (`.*?) \|", README, re.MULTILINE))
+    named = {re.sub(r"^invoke |[ \[].*$", "", code) for code in re.findall(r"`([^`]+)`", table)}
+    assert named == set(TASKS)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    """Every relative link of a document leads to a file or a folder of this checkout."""
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text("utf-8")):
+        if "://" not in target:
+            found = (document.parent / target).resolve()
+            assert found.exists(), f"{document.name} links to {target}"
+            assert found.is_relative_to(ROOT)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_in_documents_exist(document: Path) -> None:
+    """Every `.venv/bin/invoke NAME` that a document shows is a command."""
+    for name in re.findall(r"\.venv/bin/invoke (?:--\S+ )*([a-z][a-z.-]*)", document.read_text("utf-8")):
+        assert name in TASKS
+
+
+def test_the_documented_configuration_is_accepted(tmp_path: Path) -> None:
+    """The release.toml that docs/configuration.md explains, every key of it, is one that the program reads."""
+    text = (ROOT / "docs" / "configuration.md").read_text("utf-8")
+    (example,) = re.findall(r"^```toml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    (tmp_path / "examples" / "agent").mkdir(parents=True)
+    (tmp_path / "release.toml").write_text(example)
+    configuration = config.load(tmp_path / "release.toml", system_host())
+    assert [product.name for product in configuration.products] == ["meshagent"]
+
+
+def test_the_documents_know_every_room() -> None:
+    """docs/architecture.md has a row for each room of the house, and the contract of imports a place."""
+    rooms = {
+        path.stem for path in (ROOT / "pipeline").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    table = re.findall(r"^\| \d \| `(\w+)` \|", (ROOT / "docs" / "architecture.md").read_text("utf-8"), re.MULTILINE)
+    assert set(table) == rooms - {"__init__"}
+    assert len(table) == len(set(table))
+
+
+def test_exit_codes_are_those_of_the_interface() -> None:
+    """The exit codes that scripts depend on."""
+    kinds = (kind for kind in vars(errors).values() if isinstance(kind, type))
+    found = {kind.__name__: kind.exit_code for kind in kinds if issubclass(kind, errors.ReleaseError)}
+    assert found == {
+        "ReleaseError": 1,
+        "ConfigurationError": 2,
+        "MalformedFile": 2,
+        "NotSupported": 2,
+        "BuildError": 3,
+        "SigningError": 4,
+        "PreflightError": 5,
+        "NotaryRejected": 6,
+        "NotaryPending": 7,
+        "StapleError": 8,
+        "VerificationError": 9,
+        "CredentialsError": 10,
+        "ServiceUnavailable": 11,
+        "ToolMissing": 12,
+        "AlreadyRunning": 13,
+        "HostRefused": 14,
+        "Interrupted": 130,
+        "Terminated": 143,
+    }
+
+
+def test_nothing_points_outside_of_the_checkout() -> None:
+    """No file of ours names a folder of the machine that it was written on."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.split(b"\0")
+    places = re.compile(rb"(?<![\w.])/(?:work|home|root|Users)/|" + re.escape(str(ROOT).encode()))
+    for name in filter(None, listed):
+        path = ROOT / os.fsdecode(name)
+        if path.is_file() and not path.is_relative_to(ROOT / "tests" / "vectors"):
+            found = places.search(path.read_bytes())
+            assert found is None, f"{path.relative_to(ROOT)} names {found[0].decode() if found else ''}"
+
+
+if __name__ == "__main__":
+    COMMANDS.write_text(commands_page(), "utf-8")
