@@ -1,0 +1,141 @@
+"""The files of an output folder against its manifest: each one there, none besides, every byte as recorded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from pipeline import manifest
+from pipeline.audit.evidence import Evidence
+from pipeline.audit.proof import Proof, anchors_of
+from pipeline.audit.story import Told
+from pipeline.disk import tree_digest
+from pipeline.disk.archive import demand_members
+from pipeline.errors import HostRefused, MalformedFile, VerificationError
+from pipeline.host import Host
+from pipeline.model import STAPLED_TICKET, Artifact, Built, Kind
+
+# Where a release puts what it makes; what lies elsewhere in the folder (caches, records, keys) is not part of it.
+_PLACES = ("unsigned", "x86_64", "arm64", "universal", "archives", "dist", "launchd")
+_SUMS = "SHA256SUMS"
+
+
+def judge_outputs(host: Host, folder: Path, evidence: Evidence) -> tuple[tuple[Told, ...], list[VerificationError]]:
+    """What is to be told of each artifact that holds, and every finding; nothing stops at the first."""
+    told: list[Told] = []
+    findings: list[VerificationError] = []
+
+    def attempt(judge: Callable[[], Told | None], where: str) -> None:
+        try:
+            if (words := judge()) is not None:
+                told.append(words)
+        except VerificationError as error:
+            findings.append(_placed(error, folder, where))
+        except (MalformedFile, HostRefused) as error:
+            refused = VerificationError(error.message, where=error.where, remedy=error.remedy)
+            findings.append(_placed(refused, folder, where))
+
+    proof = Proof(host=host, folder=folder, evidence=evidence, anchors=anchors_of(host, folder, evidence))
+    builds = [manifest.built_from_json(entry) for entry in evidence.manifest.get("builds", [])]
+    for built in builds:
+        attempt(partial(_judge_built, host, folder, built), built.path)
+    for artifact in evidence.artifacts:
+        attempt(partial(_judge, host, folder, proof, artifact), artifact.path)
+    findings += [
+        VerificationError("is not part of the release: no line of the manifest knows it", where=path)
+        for path in _strangers(folder, evidence.artifacts, builds)
+    ]
+    return tuple(told), findings
+
+
+def _judge_built(host: Host, folder: Path, built: Built) -> None:
+    path = _plain(folder, built.path)
+    _demand(host.files.sha256(path), built.sha256)
+
+
+def _judge(host: Host, folder: Path, proof: Proof, artifact: Artifact) -> Told:
+    path = _plain(folder, artifact.path)
+    words: tuple[str, ...] = ()
+    # The digest comes last: what is found before it says more precisely what is wrong.
+    if artifact.kind in (Kind.THIN, Kind.UNIVERSAL, Kind.APP):
+        words = proof.of_code(artifact, path)
+    elif artifact.kind is Kind.TICKET:
+        words = proof.of_ticket(artifact, path)
+    elif artifact.kind is Kind.ARCHIVE:
+        words = proof.of_archive(artifact)
+    elif artifact.path.endswith(".zip"):
+        demand_members(path, {one.rpartition("/")[2]: folder / one for one in artifact.contents}, artifact.path)
+        words = (f"holds {', '.join(artifact.contents)}, byte for byte",)
+    if artifact.kind is Kind.APP:
+        if not path.is_dir():
+            raise VerificationError("is not a bundle")
+        _demand(tree_digest(path, exclude=frozenset({STAPLED_TICKET})), artifact.sha256)
+    else:
+        if not path.is_file():
+            raise VerificationError("is not a file")
+        _demand(host.files.sha256(path), artifact.sha256)
+        if path.stat().st_size != artifact.size:
+            raise VerificationError(f"has {path.stat().st_size} bytes, and {artifact.size} are recorded")
+    if path.name == _SUMS:
+        words = _judge_sums(host, path, proof)
+    return Told(path=artifact.path, kind=str(artifact.kind), sha256=artifact.sha256, words=words)
+
+
+def _judge_sums(host: Host, path: Path, proof: Proof) -> tuple[str, ...]:
+    """Every distribution is listed with its digest, and nothing else is."""
+    folder = path.parent.name
+    lines = host.files.read(path).decode("utf-8", "replace").splitlines()
+    listed = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    expected = {
+        artifact.path.removeprefix(f"{folder}/"): artifact.sha256
+        for artifact in proof.evidence.artifacts
+        if artifact.kind is Kind.DISTRIBUTION and not artifact.path.endswith(_SUMS)
+    }
+    if listed != expected:
+        names = sorted(name for name in listed.keys() | expected.keys() if listed.get(name) != expected.get(name))
+        raise VerificationError(f"does not list {names[0]} as it is")
+    return (f"lists {', '.join(sorted(listed))}",)
+
+
+def _demand(found: str, recorded: str) -> None:
+    if found != recorded:
+        raise VerificationError(f"SHA-256 {found} differs from the recorded {recorded}")
+
+
+def _plain(folder: Path, path: str) -> Path:
+    """The path of an artifact, which no link on the way leads elsewhere."""
+    place = folder
+    for part in path.split("/"):
+        place = place / part
+        if place.is_symlink():
+            raise VerificationError("a symbolic link stands in its place", where=place.relative_to(folder).as_posix())
+    if not place.exists():
+        raise VerificationError("is missing", where=path)
+    return place
+
+
+def _strangers(folder: Path, artifacts: tuple[Artifact, ...], builds: list[Built]) -> Iterator[str]:
+    """Everything in the release's places that the manifest does not know; inside of bundles the seal decides."""
+    known = {artifact.path for artifact in artifacts} | {built.path for built in builds}
+    known |= {f"unsigned/{built.arch}/build.json" for built in builds}
+    bundles = {artifact.path for artifact in artifacts if artifact.kind is Kind.APP}
+    for place in sorted({*_PLACES, *(path.partition("/")[0] for path in known)}):
+        if (folder / place).is_symlink() or (folder / place).is_file():
+            if place not in known:
+                yield place
+            continue
+        for here, names, files in os.walk(folder / place):
+            inside = Path(here).relative_to(folder)
+            links = [name for name in names if (Path(here) / name).is_symlink()]
+            yield from sorted(path for name in files + links if (path := (inside / name).as_posix()) not in known)
+            names[:] = sorted(name for name in names if (inside / name).as_posix() not in bundles)
+
+
+def _placed(error: VerificationError, folder: Path, where: str) -> VerificationError:
+    """The error with its place under the folder, and the artifact's path in it."""
+    place = (error.where or "").replace(f"{folder}{os.sep}", "")
+    if where not in place:
+        place = f"{where}: {place}" if place else where
+    return VerificationError(error.message, where=place, remedy=error.remedy)

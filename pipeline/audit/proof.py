@@ -1,0 +1,151 @@
+"""Signatures, tickets and submissions: what they prove of an artifact, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from pipeline import disk, notary, tickets
+from pipeline.audit.evidence import Evidence
+from pipeline.codesign.certificates import Anchors
+from pipeline.codesign.verified import VerifiedSlice
+from pipeline.errors import VerificationError
+from pipeline.host import Host
+from pipeline.identity import APPLE_ANCHORS
+from pipeline.model import STAPLED_TICKET, Artifact, Kind, NotarizationStatus, Slice, StapleStatus, World
+
+# A rehearsal's roots, public, beside its keys.
+_ANCHORS = "rehearsal/anchors"
+
+
+def anchors_of(host: Host, folder: Path, evidence: Evidence) -> Anchors:
+    """Apple's roots, or in a rehearsal its own: they show that its files belong together, and nothing more."""
+    if evidence.manifest["world"] != World.REHEARSAL:
+        return APPLE_ANCHORS
+
+    def roots(name: str) -> tuple[bytes, ...]:
+        try:
+            certificates = x509.load_pem_x509_certificates(host.files.read(folder / _ANCHORS / name))
+        except ValueError as error:
+            raise VerificationError("holds no certificates", where=f"{_ANCHORS}/{name}") from error
+        return tuple(certificate.public_bytes(Encoding.DER) for certificate in certificates)
+
+    if not (folder / _ANCHORS).is_dir():
+        raise VerificationError(
+            "is missing: the rehearsal's own roots, which its signatures lead to", where=_ANCHORS, remedy="copy it too"
+        )
+    return Anchors(roots=roots("code.pem"), timestamp_roots=roots("timestamps.pem"), ticket_roots=roots("tickets.pem"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    host: Host
+    folder: Path
+    evidence: Evidence
+    anchors: Anchors
+
+    def of_code(self, artifact: Artifact, path: Path) -> tuple[str, ...]:
+        """Every digest and signature holds, the slices are the recorded ones, and so is what the notary said."""
+        slices = disk.verify_path(path, anchors=self.anchors, strict_padding=True)
+        found = tuple(map(_slice, slices))
+        for one in {*found, *artifact.slices}:
+            if one not in found or one not in artifact.slices:
+                raise VerificationError("signed otherwise than the manifest says", where=one.arch)
+        if len(found) != len(artifact.slices):
+            raise VerificationError(f"has {len(found)} slices, and {len(artifact.slices)} are recorded")
+        words = [f"{one.arch}: CDHash {one.cdhash}, {_signer(one)}" for one in slices]
+        words += self._notarization(artifact)
+        words += self._staple(artifact, path)
+        words += sorted({f"not judged: {what}" for one in slices for what in one.not_judged})
+        return tuple(words)
+
+    def of_ticket(self, artifact: Artifact, path: Path) -> tuple[str, ...]:
+        """A ticket beside bare tools: genuine, and whose it is."""
+        ticket = tickets.verify_ticket(self.host.files.read(path), self.anchors.ticket_roots)
+        proved = [one.path for one in self.evidence.artifacts if one.staple and one.staple.ticket == artifact.path]
+        return (f"issued {ticket.time:%Y-%m-%d %H:%M:%SZ}; proves {', '.join(proved) or 'nothing here'}",)
+
+    def of_archive(self, artifact: Artifact) -> tuple[str, ...]:
+        """What the notary got: its submission's record says the same, where it is still here."""
+        said = artifact.notarization
+        if said is None or said.status is not NotarizationStatus.ACCEPTED:
+            return (f"notarization: {said.status if said else 'none'}",)
+        record = notary.Records(self.host, self.folder / "notary").load(artifact.sha256)
+        if record is None:
+            return (f"accepted as submission {said.submission}; its record is not in this folder",)
+        if (record.id, record.state) != (said.submission, notary.State.ACCEPTED):
+            raise VerificationError(f"notary/ has it {record.state} as {record.id}, the manifest as {said.submission}")
+        return (f"accepted as submission {said.submission}",)
+
+    def _notarization(self, artifact: Artifact) -> list[str]:
+        said = artifact.notarization
+        if said is None:
+            return ["notarization: none"]
+        if said.status is not NotarizationStatus.ACCEPTED:
+            return [f"notarization: {said.status}{f' ({said.reason})' if said.reason else ''}"]
+        archive = next((one for one in self.evidence.artifacts if one.path == said.archive), None)
+        if archive is None or archive.kind is not Kind.ARCHIVE or artifact.debug:
+            raise VerificationError(f"accepted, it says, in {said.archive}, which is no archive of this release")
+        if archive.notarization is None or archive.notarization.submission != said.submission:
+            raise VerificationError(f"{archive.path} was not notarized in submission {said.submission}")
+        inside = {
+            (entry.arch, entry.cdhash)
+            for one in self.evidence.artifacts
+            if one.path in archive.contents
+            for entry in one.slices
+        }
+        if not {(entry.arch, entry.cdhash) for entry in artifact.slices} <= inside:
+            raise VerificationError(f"not all of its CDHashes are in {archive.path}")
+        self._demand_listed(artifact, archive)
+        through = "" if artifact.path in archive.contents else " through its CDHash"
+        return [f"notarized{through} in submission {said.submission} ({archive.path})"]
+
+    def _demand_listed(self, artifact: Artifact, archive: Artifact) -> None:
+        """The notary's log, where it is still here, lists every slice."""
+        path = notary.Records(self.host, self.folder / "notary").log_path(archive.sha256)
+        if not path.is_file():
+            return
+        log = notary.parse_log(self.host.files.read(path), path.name)
+        listed = {entry.cdhash for entry in log.ticket_contents or ()}
+        for entry in artifact.slices:
+            if entry.cdhash not in listed:
+                raise VerificationError(f"the notary's log does not list CDHash {entry.cdhash}", where=entry.arch)
+
+    def _staple(self, artifact: Artifact, path: Path) -> list[str]:
+        staple = artifact.staple
+        stapled = artifact.kind is Kind.APP and tickets.stapled_ticket(path) is not None
+        if staple is None or staple.status is not StapleStatus.STAPLED:
+            if stapled:
+                raise VerificationError("a ticket that the release does not know", where=STAPLED_TICKET)
+            if staple is None:
+                return []
+            if staple.ticket is None:
+                return [f"staple: {staple.status}{f' ({staple.reason})' if staple.reason else ''}"]
+            return [self._proves(artifact, tickets.load_ticket(self.folder / staple.ticket), staple.ticket)]
+        return [self._proves(artifact, tickets.stapled_ticket(path), STAPLED_TICKET)]
+
+    def _proves(self, artifact: Artifact, data: bytes | None, where: str) -> str:
+        if data is None:
+            raise VerificationError("holds no ticket", where=where)
+        try:
+            ticket = tickets.verify_ticket(data, self.anchors.ticket_roots)
+            tickets.verify_coverage(ticket, [entry.cdhash for entry in artifact.slices])
+        except VerificationError as error:
+            raise VerificationError(error.message, where=where, remedy=error.remedy) from error
+        proved = ", ".join(entry.arch for entry in artifact.slices)
+        return f"the ticket in {where}, of {ticket.time:%Y-%m-%d}, proves {proved} offline"
+
+
+def _slice(found: VerifiedSlice) -> Slice:
+    return Slice(arch=found.arch, cdhash=found.cdhash, identifier=found.identifier, team=found.team, flags=found.flags)
+
+
+def _signer(found: VerifiedSlice) -> str:
+    if not found.authorities:
+        return f"ad hoc, as {found.identifier}"
+    stamped = f"{found.timestamp:%Y-%m-%d %H:%M:%SZ}" if found.timestamp else "without a time stamp"
+    flags = ", ".join(found.flags) or "no flags"
+    return f"{found.identifier} of {found.authorities[0]} ({found.team}; {flags}), {stamped}"
