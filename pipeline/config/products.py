@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 
+from pipeline.codesign.eras import DEFAULT_ERA, ERAS
 from pipeline.config.placeholders import FACTS, NAME, OUTPUTS, names_in
 from pipeline.config.sections import Section, suggestion
 from pipeline.errors import ConfigurationError
@@ -22,8 +23,6 @@ class Architecture(StrEnum):
 LOWEST_MACOS = {"x86_64": "10.13", "arm64": "11.0"}
 DEBUG_PREFIX = "DEBUG_"
 GET_TASK_ALLOW = "get-task-allow"
-# Newest first; the rules of each are the signing engine's.
-ERAS = ("macos-26", "macos-15", "macos-12", "macos-11", "macos-10.15", "macos-10.13", "macos-10.11")
 IDENTITY_FILES = (".p12", ".pfx", ".pem")
 
 # A product's name is the name of its files on every file system, and stands in archives, URLs and shells unquoted.
@@ -256,9 +255,10 @@ def _identity(section: Section, *, real: bool, keychain: bool) -> str | None:
 
 
 def _era(section: Section) -> str:
-    era = section.text("era") or ERAS[0]
-    if era not in ERAS:
-        raise section.error("era", f'"{era}" is no era of codesign', suggestion(era, ERAS))
+    era = section.text("era") or DEFAULT_ERA.name
+    names = [known.name for known in ERAS]
+    if era not in names:
+        raise section.error("era", f'"{era}" is no era of codesign', suggestion(era, names))
     return era
 
 
