@@ -144,6 +144,8 @@ def _summarise(host: Host, context: Context, plan: Plan, *, as_json: bool) -> No
 
 
 def _table(host: Host, artifacts: Sequence[Artifact]) -> None:
+    if not artifacts:
+        return
     rows = [("artifact", "architectures", "notarization", "staple")]
     for artifact in artifacts:
         rows.append(

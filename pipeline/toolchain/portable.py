@@ -12,7 +12,10 @@ from pathlib import Path
 from threading import Lock
 
 from pipeline import disk, notary, tickets
-from pipeline.codesign import Flags, SigningOptions, VerifiedSlice, era_named
+from pipeline.codesign.code_directory import Flags
+from pipeline.codesign.eras import era_named
+from pipeline.codesign.options import SigningOptions
+from pipeline.codesign.verified import VerifiedSlice
 from pipeline.errors import ConfigurationError, MalformedFile, SigningError, StapleError, ToolMissing, VerificationError
 from pipeline.host import Host
 from pipeline.model import NotaryMode, Slice, World
