@@ -7,15 +7,17 @@ Here: the file's layout, the digests of pages and parts, what the parts say of e
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from pipeline.codesign.allocation import check_signable
 from pipeline.codesign.certificates import Anchors
 from pipeline.codesign.cms import VerifiedCms, verify_cms
 from pipeline.codesign.code_directory import CodeDirectory, Flags
 from pipeline.codesign.entitlements import DerForm, entitlements_der, parse_entitlements, parse_entitlements_der
+from pipeline.codesign.identifiers import parse_info_plist
 from pipeline.codesign.requirements import SignatureFacts, designated, requirement_text, satisfies
 from pipeline.codesign.signature import Signature, read_signature
 from pipeline.codesign.signer import embedded_info_plist
@@ -120,7 +122,7 @@ def _verify_slice(one: MachSlice, expectations: Expectations, plists: Sequence[b
     not_judged = _check_parts(signature, expectations, plists)
     entitlements = _check_entitlements(signature)
     cms = _check_cms(signature, expectations)
-    requirement = _check_requirements(signature, cms, expectations, plists)
+    requirement = _check_requirements(signature, cms, entitlements, expectations, plists)
     best = signature.best
     return VerifiedSlice(
         arch=one.arch,
@@ -239,7 +241,7 @@ def _contents(slot: int, outside: dict[Slot, bytes | None], plists: Sequence[byt
     return list(plists) if slot == Slot.INFO_PLIST else []
 
 
-def _check_entitlements(signature: Signature) -> dict[str, object] | None:
+def _check_entitlements(signature: Signature) -> dict[str, Any] | None:
     """The entitlements; their DER, which the kernel reads, must say what their XML says."""
     xml, encoded = signature.payload(Slot.ENTITLEMENTS), signature.payload(Slot.ENTITLEMENTS_DER)
     if xml is None:
@@ -269,7 +271,31 @@ def _check_cms(signature: Signature, expectations: Expectations) -> VerifiedCms 
 
 
 def _check_requirements(
-    signature: Signature, cms: VerifiedCms | None, expectations: Expectations, plists: Sequence[bytes]
+    signature: Signature,
+    cms: VerifiedCms | None,
+    entitlements: Mapping[str, Any] | None,
+    expectations: Expectations,
+    plists: Sequence[bytes],
 ) -> str | None:
-    """The designated requirement as text: the code must satisfy it, and what the caller asks."""
-    raise NotImplementedError
+    """The designated requirement as text. The code must satisfy it, and what the caller asks."""
+    best = signature.best
+    info = next(iter(_contents(Slot.INFO_PLIST, {Slot.INFO_PLIST: expectations.info_plist}, plists)), None)
+    facts = SignatureFacts(
+        identifier=best.identifier,
+        chain=cms.chain if cms else (),
+        anchors=expectations.anchors,
+        cdhash=best.cdhash,
+        info=parse_info_plist(info) if info is not None and best.special_hash(Slot.INFO_PLIST) else None,
+        entitlements=entitlements,
+        platform=best.platform,
+    )
+    text = None
+    requirements = signature.blob(Slot.REQUIREMENTS)
+    own = designated(requirements) if requirements is not None else None
+    if own is not None:
+        text = requirement_text(own)
+        if not satisfies(own, facts):
+            raise VerificationError(f"it does not satisfy its designated requirement: {text}")
+    if expectations.requirement is not None and not satisfies(expectations.requirement, facts):
+        raise VerificationError(f"it does not satisfy: {requirement_text(expectations.requirement)}")
+    return text

@@ -1,7 +1,7 @@
 """The engine on disk: gives it Sources and Trees, applies its plans. What appears, appears whole, by one rename."""
 
 from pipeline.disk.digests import tree_digest
-from pipeline.disk.machofile import join, sign_file, strip, thin, verify_file
+from pipeline.disk.machofile import join, sign_file, strip, thin, verify_file, verify_path
 from pipeline.disk.parts import write_parts
 from pipeline.disk.source import FileSource, open_source
 
@@ -14,5 +14,6 @@ __all__ = [
     "thin",
     "tree_digest",
     "verify_file",
+    "verify_path",
     "write_parts",
 ]
