@@ -7,13 +7,13 @@ leaves nothing that a later stage could take for a fresh one.
 from __future__ import annotations
 
 import json
-import string
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from pipeline.config.placeholders import expand
 from pipeline.disk import open_source
-from pipeline.errors import BuildError, ConfigurationError, MalformedFile
+from pipeline.errors import BuildError, MalformedFile
 from pipeline.macho import FileType, read_slices
 from pipeline.model import Built, Plan, Product
 from pipeline.stages.context import Context, side_by_side
@@ -63,7 +63,8 @@ def run(context: Context, plan: Plan) -> Plan:
             made: list[Built] = []
             for position, (product, arch) in enumerate(group):
                 if position and product.build.clean:
-                    _execute(context, product, arch, product.build.clean, plan)
+                    values = _values(product, arch, plan.version)
+                    _execute(context, product, arch, tuple(expand(word, values) for word in product.build.clean), plan)
                 made += _build(context, plan, product, arch, work / product.name / arch)
             return made
 
@@ -89,11 +90,11 @@ def _build(context: Context, plan: Plan, product: Product, arch: str, work: Path
         "debug_output": str(work / f"DEBUG_{product.name}"),
     }
     own = {False: product.build.output, True: product.build.debug_output}
-    taken = {debug: product.source / _fill(own[debug] or str(path), places) for debug, path in wanted.items()}
+    taken = {debug: product.source / expand(own[debug] or str(path), places) for debug, path in wanted.items()}
     for path in taken.values():
         files.remove(path)
     files.make_folder(work)
-    command = tuple(_fill(word, places) for word in product.build.command)
+    command = tuple(expand(word, places) for word in product.build.command)
     _execute(context, product, arch, command, plan)
     built = []
     for debug, path in taken.items():
@@ -144,14 +145,6 @@ def _execute(context: Context, product: Product, arch: str, command: tuple[str, 
 def _values(product: Product, arch: str, version: str) -> dict[str, str]:
     own = {name: values[arch] for name, values in product.build.values.items() if arch in values}
     return {"arch": arch, "version": version, "minimum": product.build.minimum_macos[arch], **own}
-
-
-def _fill(text: str, values: Mapping[str, str]) -> str:
-    """Replace {placeholders}. Which ones may stand where was checked when the configuration was read."""
-    try:
-        return string.Formatter().vformat(text, (), values)
-    except KeyError as error:
-        raise ConfigurationError(f"nothing is known as {{{error.args[0]}}}", where=f"[build] {text}") from error
 
 
 def _demand_fit(path: Path, product: Product, arch: str, place: str) -> None:
