@@ -7,6 +7,7 @@ keys/                    0700
   AuthKey.p8             0600  the App Store Connect key
   api-key.json           0600  its issuer and key id
   object-store.key       0600  what the object store derives its short-lived credentials from
+anchors/                       the roots of the three chains: all that is needed to verify what was signed
 """
 
 from __future__ import annotations
