@@ -90,6 +90,7 @@ def _make(place: Path, host: Host) -> None:
 
 
 def _publish(place: Path, chains: Chains, host: Host) -> None:
+    """The roots, written again where they are missing or not those of the keys."""
     for name, chain in _ANCHORS.items():
         root = x509.load_der_x509_certificate(getattr(chains, chain).chain[-1])
         pem = root.public_bytes(serialization.Encoding.PEM)

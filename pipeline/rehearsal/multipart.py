@@ -77,11 +77,14 @@ class Multipart:
         return Answer(status=200, headers={"Server": "AmazonS3", "ETag": etag})
 
     def _complete(self, request: Request, folder: Path, submission: Submission) -> Answer:
+        document = request.body.document()
+        if hashlib.sha256(document).hexdigest() != request.headers["x-amz-content-sha256"]:
+            return answers.CONTENT_HASH_MISMATCH
         try:
-            root = ET.fromstring(request.body.document())
+            root = ET.fromstring(document)
         except ET.ParseError:
             return _MALFORMED
-        listed = [(one.findtext("{*}PartNumber", ""), one.findtext("{*}ETag", "")) for one in root.iter("{*}Part")]
+        listed = [(one.findtext("{*}PartNumber", ""), one.findtext("{*}ETag", "")) for one in root.findall("{*}Part")]
         if not listed or not all(number.isdecimal() for number, _ in listed):
             return _MALFORMED
         numbers = [int(number) for number, _ in listed]

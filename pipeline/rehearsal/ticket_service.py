@@ -43,9 +43,7 @@ _NAME = re.compile(r"2/(?P<type>\d{1,3})/(?P<hash>[0-9a-f]{40})")
 def write_ticket(hashes_: Sequence[tuple[int, bytes]], time: datetime, signer: KeyedChain, flags: int = 0) -> bytes:
     """A ticket for (hash type, 20 bytes) pairs, signed by the ticket chain's leaf."""
     assert isinstance(signer.key, ec.EllipticCurvePrivateKey)
-    certificates = core.SequenceOf(spec=core.Any)
-    certificates.extend(core.Any.load(der) for der in signer.chain[:-1])
-    chain: bytes = certificates.dump()
+    chain: bytes = core.SequenceOf([core.Any.load(der) for der in signer.chain[:-1]], spec=core.Any).dump()
     body = _BODY.pack(b"g8tk", 2, _HASH_LENGTH, len(hashes_), flags, int(time.timestamp()))
     body += b"".join(struct.pack("<B20s", kind, digest) for kind, digest in hashes_)
     signed = _HEADER.pack(b"s8ch", 1, len(chain), len(body)) + chain + body
