@@ -55,7 +55,14 @@ def load_certificate(data: bytes) -> x509.Certificate:
         # These parts are read only when asked for, and a signature must not stand on one that cannot be.
         _ = certificate.subject, certificate.issuer, certificate.extensions, certificate.public_key()
         written = certificate.public_bytes(Encoding.DER)
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.UnsupportedGeneralNameType) as error:
+    except (
+        ValueError,
+        TypeError,
+        UnsupportedAlgorithm,
+        x509.UnsupportedGeneralNameType,
+        x509.InvalidVersion,
+        x509.DuplicateExtension,
+    ) as error:
         raise MalformedFile(f"not an X.509 certificate: {error}") from error
     if written != data:
         raise MalformedFile("bytes behind a certificate, or a certificate that is not DER")

@@ -25,6 +25,7 @@ from pipeline.codesign.superblob import ALTERNATE_SLOTS, Slot, slot_name
 from pipeline.codesign.verified import VerifiedSlice
 from pipeline.errors import ConfigurationError, MalformedFile, VerificationError
 from pipeline.macho import FatArch, MachSlice, Source, build_fat_header, is_macho, read_slices
+from pipeline.macho.fields import shown
 from pipeline.macho.universal import page_alignment, place_slices
 
 _BLOCK = 1024 * 1024
@@ -201,7 +202,7 @@ def _check_pages(one: MachSlice, signature: Signature) -> None:
 def _wrong_page(one: MachSlice, number: int, directory: CodeDirectory) -> VerificationError:
     start = number * directory.page_size
     end = min(start + directory.page_size, directory.code_limit) if directory.page_size else directory.code_limit
-    inside = [segment.name for segment in one.image.segments if segment.fileoff < end and segment.end > start]
+    inside = [shown(segment.name) for segment in one.image.segments if segment.fileoff < end and segment.end > start]
     region = "header and load commands, " if start < len(one.image.head) else ""
     where = f"page {number} ({region}{', '.join(inside) or 'no segment'}: bytes {start:#x} to {end:#x} of the slice)"
     return VerificationError("its hash is not that of the CodeDirectory", where=where)

@@ -28,6 +28,11 @@ def padded_name(raw: bytes) -> str:
     return raw.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
 
 
+def shown(name: str) -> str:
+    """A name out of a file as a message can hold it: with escapes where it has characters that do not print."""
+    return name if name.isprintable() else ascii(name)
+
+
 def align(value: int, boundary: int) -> int:
     """The least multiple of `boundary` that is not below `value`."""
     return -(-value // boundary) * boundary

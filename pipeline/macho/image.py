@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pipeline.errors import MalformedFile, NotSupported
 from pipeline.macho import constants as c
-from pipeline.macho.fields import padded_name, unpack
+from pipeline.macho.fields import padded_name, shown, unpack
 from pipeline.macho.source import Source
 
 # Limits for hostile files. The largest real ones seen hold some 10 KiB of load commands and 300 of them; these are a
@@ -203,10 +203,10 @@ def _segment(command: LoadCommand, is_64: bool, size: int) -> Segment:
     raw_name, vmaddr, vmsize, fileoff, filesize, _maxprot, _initprot, count, _flags = fields
     name = padded_name(raw_name)
     if fileoff + filesize > size:
-        raise MalformedFile(f"segment {name} ends at {fileoff + filesize:#x}, past the image of {size:#x} bytes")
+        raise MalformedFile(f"segment {shown(name)} ends at {fileoff + filesize:#x}, past the image of {size:#x} bytes")
     first = _COMMAND.size + layout.size
     if first + count * section_layout.size > len(command.data):
-        raise MalformedFile(f"segment {name} has no room for the {count} sections it claims")
+        raise MalformedFile(f"segment {shown(name)} has no room for the {count} sections it claims")
     sections = []
     for index in range(count):
         fields = unpack(section_layout, command.data, first + index * section_layout.size, "section")
