@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any
 
 from pipeline.codesign.identifiers import parse_info_plist
-from pipeline.codesign.tree import EntryKind, Tree, entry_at, join, name_of
+from pipeline.codesign.tree import EntryKind, Tree, join, name_of
 from pipeline.errors import MalformedFile, NotSupported, SigningError
 from pipeline.macho import read_all
 
@@ -73,13 +73,14 @@ def relative(path: str, folder: str) -> str | None:
     return path.removeprefix(f"{folder}/") if path.startswith(f"{folder}/") else None
 
 
-def find_bundle(tree: Tree, root: str = "", *, name: str = "") -> Bundle:
+def find_bundle(tree: Tree, root: str = "", *, name: str = "", version: str | None = None) -> Bundle:
     """The bundle whose root is this folder of a tree. `name` is the bundle's where the root is the tree's own.
 
-    Raises MalformedFile where the folder is no bundle, NotSupported for layouts of before Mac OS X 10.2.
+    `version` chooses one of a framework; None is the current one. Raises MalformedFile where the folder is no bundle,
+    NotSupported for layouts of before Mac OS X 10.2.
     """
     shown = name or name_of(root)
-    layout, base = _layout(tree, root, shown)
+    layout, base = _layout(tree, root, shown, version)
     resources = "" if layout is Layout.FLAT else "Resources/"
     info_folder = base if layout in (Layout.CONTENTS, Layout.FLAT) else join(base, "Resources")
     info_path, info_plist = _info(tree, info_folder)
@@ -119,8 +120,17 @@ def is_bundle(tree: Tree, root: str) -> bool:
     return True
 
 
-def _layout(tree: Tree, root: str, shown: str) -> tuple[Layout, str]:
+def versions(tree: Tree, root: str) -> tuple[str, ...]:
+    """The versions that a framework holds, the current one among them; none where it is another kind of bundle."""
+    folder = join(root, "Versions")
+    return tuple(sorted(entry.name for entry in tree.entries(folder) if entry.kind is EntryKind.FOLDER))
+
+
+def _layout(tree: Tree, root: str, shown: str, version: str | None) -> tuple[Layout, str]:
     top = {entry.name: entry for entry in tree.entries(root)}
+    for name in ("Contents", "Versions"):
+        if name in top and top[name].kind is not EntryKind.FOLDER:
+            raise MalformedFile(f"{name} is a {top[name].kind.value} where a folder belongs", where=root or shown)
     if "Contents" in top:
         return Layout.CONTENTS, join(root, "Contents")
     if "Support Files" in top:
@@ -128,14 +138,14 @@ def _layout(tree: Tree, root: str, shown: str) -> tuple[Layout, str]:
     if "WrappedBundle" in top:
         raise NotSupported("an iOS app in a wrapper is not supported", where=root or shown)
     if "Versions" in top:
-        current = entry_at(tree, join(root, _CURRENT))
+        current = tree.entry(join(root, _CURRENT))
         if current is None or current.kind is not EntryKind.LINK:
             raise MalformedFile(
                 "broken framework: Versions/Current is not a symbolic link",
                 where=root or shown,
                 remedy="archives made without support for links turn them into copies: make the framework anew",
             )
-        version = tree.link(join(root, _CURRENT)).removeprefix("./").rstrip("/")
+        version = version or tree.link(join(root, _CURRENT)).removeprefix("./").rstrip("/")
         folder = join(root, f"Versions/{version}")
         if "/" in version or version in ("", ".", "..", "Current") or not tree.entries(folder):
             raise MalformedFile(
@@ -176,7 +186,7 @@ def _executable(tree: Tree, root: str, base: str, layout: Layout, info: Mapping[
     }.get(layout, (base,))
     for folder in folders:
         path = join(folder, name)
-        entry = entry_at(tree, path)
+        entry = tree.entry(path)
         if entry is not None and entry.kind is EntryKind.LINK:
             raise MalformedFile("the main executable is not a regular file", where=path)
         if entry is not None and entry.kind is EntryKind.FILE:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.codesign.bundle import Bundle
 from pipeline.codesign.code_directory import HashType
-from pipeline.codesign.seal_plist import build_plist
+from pipeline.codesign.seal_plist import build_plist, parse_plist
 from pipeline.codesign.seal_rules import (
     Rule,
     RuleSet,
@@ -24,6 +24,7 @@ from pipeline.codesign.seal_rules import (
 )
 from pipeline.codesign.tree import EntryKind, Tree, join
 from pipeline.errors import SigningError
+from pipeline.macho import read_all
 
 # CodeResources names a hash by its type's number, SHA-1's apart (ResourceBuilder::hashName).
 HASH_KEYS = {
@@ -58,8 +59,23 @@ class NestedSeal:
     requirement: str
 
 
-def rules_of(bundle: Bundle) -> tuple[RuleTable, RuleTable]:
-    """The tables `rules` and `rules2` that codesign seals this bundle with."""
+def rules_of(tree: Tree, bundle: Bundle) -> tuple[RuleTable, RuleTable]:
+    """The tables `rules` and `rules2` that codesign seals this bundle with: its own, or codesign's.
+
+    A bundle's own are in a file that its Info.plist names, as was usual before OS X 10.10; macOS now refuses those that
+    leave much out. Raises SigningError where they are none.
+    """
+    own = bundle.info.get("CFBundleResourceSpecification")
+    if own is not None:
+        path = join(bundle.base, str(own))
+        if tree.entry(path) is None:
+            raise SigningError("the Info.plist names it for resource rules, and it is not there", where=path)
+        with tree.open(path) as source:
+            tables = parse_plist(read_all(source), "the file of resource rules")
+        rules, rules2 = tables.get("rules"), tables.get("rules2")
+        if not isinstance(rules, dict) or not isinstance(rules2, dict | None):
+            raise SigningError("no resource rules", where=path)
+        return rules, rules2 or derived_rules2(rules)
     if bundle.is_installer:
         rules = installer_rules(bundle.resources)
         return rules, derived_rules2(rules)
@@ -95,7 +111,7 @@ def walk(tree: Tree, base: str, rules: RuleSet) -> Iterator[Found]:
 
 def nested_code(tree: Tree, bundle: Bundle) -> tuple[str, ...]:
     """The files and bundles that must carry a signature before this bundle is sealed, relative to its `base`."""
-    rules = RuleSet(rules_of(bundle)[1], main_file=bundle.main_in_base)
+    rules = RuleSet(rules_of(tree, bundle)[1], main_file=bundle.main_in_base)
     return tuple(sorted(found.path for found in walk(tree, bundle.base, rules) if found.nested))
 
 
@@ -111,7 +127,7 @@ def build_seal(
     `hash_types` are those of its CodeDirectories; `nested` has an entry for each path of `nested_code`; `tables` are
     other rules than codesign's own. Raises SigningError where something cannot be sealed.
     """
-    rules, rules2 = tables or rules_of(bundle)
+    rules, rules2 = tables or rules_of(tree, bundle)
     found = list(walk(tree, bundle.base, RuleSet(rules, main_file=bundle.main_in_base)))
     found2 = list(walk(tree, bundle.base, RuleSet(rules2, main_file=bundle.main_in_base)))
     old_files = {one.path for one in found if one.kind is EntryKind.FILE}

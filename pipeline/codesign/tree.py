@@ -35,7 +35,11 @@ class Entry:
 
 class Tree(Protocol):
     def entries(self, folder: str) -> Sequence[Entry]:
-        """What a folder holds, in any order; nothing where there is no such folder."""
+        """What a folder holds, in any order; nothing where there is no such folder, or a link leads to it."""
+        ...
+
+    def entry(self, path: str) -> Entry | None:
+        """The entry of this path, None where there is none; a link on the way to it is not followed."""
         ...
 
     def link(self, path: str) -> str:
@@ -65,8 +69,3 @@ def parent(path: str) -> str:
 
 def name_of(path: str) -> str:
     return path.rpartition("/")[2]
-
-
-def entry_at(tree: Tree, path: str) -> Entry | None:
-    """The entry of this path, None where there is none; a link on the way to it is not followed."""
-    return next((one for one in tree.entries(parent(path)) if one.name == name_of(path)), None)

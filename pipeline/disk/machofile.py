@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
-from pipeline.codesign.certificates import Anchors
 from pipeline.codesign.cms import Identity
 from pipeline.codesign.eras import DEFAULT_ERA, Era
 from pipeline.codesign.options import SigningOptions
@@ -90,13 +89,6 @@ def verify_file(path: Path, expectations: Expectations) -> tuple[VerifiedSlice, 
             return verify_slices(opened, expectations)
         except ReleaseError as error:
             raise error.at(str(path)) from error.__cause__
-
-
-def verify_path(
-    path: Path, *, anchors: Anchors, requirement: bytes | None = None, strict_padding: bool = False
-) -> tuple[VerifiedSlice, ...]:
-    """Verify a Mach-O file and return what its signatures say, slice by slice."""
-    return verify_file(path, Expectations(anchors=anchors, requirement=requirement, strict_padding=strict_padding))
 
 
 def _slices(opened: FileSource) -> tuple[MachSlice, ...]:

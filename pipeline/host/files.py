@@ -138,6 +138,30 @@ class Files:
                 raise
             self._sync_folder(target.parent)
 
+    def copy_folder(self, source: Path, target: Path) -> None:
+        """Copy a folder with all it holds: links as links, modes kept, everything writable by its owner, no attributes.
+
+        `target` is new. It is not durable: it is meant to be worked on, and `move_folder` then makes it so.
+        """
+        self._observe("copy", str(target))
+        with refusals(target):
+            target.mkdir(parents=True)
+        pending = [(source, target)]
+        while pending:
+            old, new = pending.pop()
+            with refusals(old), os.scandir(old) as entries:
+                for entry in entries:
+                    place, mode = new / entry.name, stat.S_IMODE(entry.stat(follow_symlinks=False).st_mode)
+                    if entry.is_symlink():
+                        place.symlink_to(os.readlink(entry.path))  # noqa: PTH115 - Path would rewrite the text
+                    elif entry.is_dir():
+                        place.mkdir()
+                        place.chmod(mode | stat.S_IRWXU)
+                        pending.append((Path(entry.path), place))
+                    else:
+                        shutil.copyfile(entry.path, place)
+                        place.chmod(mode | stat.S_IWUSR)
+
     def move(self, source: Path, target: Path) -> None:
         """Give a finished file its name, in place of what stood there, durably."""
         self._observe("rename", str(target))

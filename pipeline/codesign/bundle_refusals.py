@@ -1,0 +1,103 @@
+"""What codesign would refuse about a bundle, or a Mac could not keep: found before anything is signed.
+
+Apple's refusals: unsealed contents, broken frameworks, data or scripts where code belongs, links out of the bundle,
+resource forks and Finder information. Ours beside them: names that a Mac's file system would merge or cannot hold, and
+AppleDouble files (`._name`), which unpacking on a Mac turns into attributes, so that the seal no longer holds.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+
+from pipeline.codesign.bundle import Bundle, find_bundle, versions
+from pipeline.codesign.bundle_links import Scope, link_problem
+from pipeline.codesign.bundle_root import Problem, unsealed
+from pipeline.codesign.seal import Found, rules_of, walk
+from pipeline.codesign.seal_rules import RuleSet
+from pipeline.codesign.tree import EntryKind, Tree, join
+from pipeline.errors import ConfigurationError, SigningError
+from pipeline.macho import is_macho
+
+_DETRITUS = ("com.apple.FinderInfo", "com.apple.ResourceFork")
+_MAGIC_SIZE = 8
+
+
+def refuse_bundle(tree: Tree, name: str) -> None:
+    """Raises SigningError that names everything about the bundle (the whole tree) for which it cannot be signed."""
+    try:
+        problems = [*_names(tree), *_bundle(tree, "", name, None, None)]
+    except ConfigurationError as error:
+        raise SigningError(error.message, where=error.where or name, remedy=error.remedy) from error
+    if not problems:
+        return
+    path, what = problems[0]
+    if len(problems) == 1:
+        raise SigningError(what, where=path)
+    told = "".join(f"\n  {path}: {what}" for path, what in problems)
+    raise SigningError(f"{len(problems)} things cannot be signed{told}", where=name)
+
+
+def _names(tree: Tree) -> Iterator[Problem]:
+    """Names and attributes of everything in the tree, sealed or not."""
+    pending = [""]
+    while pending:
+        folder = pending.pop()
+        folded: dict[str, str] = {}
+        for entry in tree.entries(folder):
+            path = join(folder, entry.name)
+            if entry.kind is EntryKind.FOLDER:
+                pending.append(path)
+            if entry.name.startswith("._"):
+                yield path, "an AppleDouble file: remove it (dot_clean, or zip without resource forks)"
+            if detritus := [name for name in tree.attributes(path) if name in _DETRITUS]:
+                yield path, f"resource fork or Finder information ({', '.join(detritus)}): remove it with xattr -cr"
+            if not _is_utf8(entry.name):
+                shown = entry.name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+                yield join(folder, shown), "the name is no UTF-8: a Mac cannot hold it"
+                continue
+            key = unicodedata.normalize("NFD", unicodedata.normalize("NFD", entry.name).casefold())
+            if key in folded:
+                yield path, f"differs from {folded[key]} by case or Unicode form alone: a Mac would keep one of them"
+            folded[key] = entry.name
+
+
+def _bundle(tree: Tree, root: str, name: str, version: str | None, outer: Scope | None) -> Iterator[Problem]:
+    bundle = find_bundle(tree, root, name=name, version=version)
+    rules = RuleSet(rules_of(tree, bundle)[1], main_file=bundle.main_in_base)
+    scope = Scope(base=bundle.base, rules=rules, outer=outer)
+    yield from unsealed(tree, bundle)
+    for found in sorted(walk(tree, bundle.base, rules), key=lambda found: found.path):
+        path = join(bundle.base, found.path)
+        if found.kind is EntryKind.LINK:
+            if (problem := link_problem(tree, path, scope)) is not None:
+                yield path, problem
+        elif found.nested:
+            yield from _nested(tree, path, found, bundle, scope)
+
+
+def _nested(tree: Tree, path: str, found: Found, bundle: Bundle, scope: Scope) -> Iterator[Problem]:
+    if found.kind is EntryKind.FILE:
+        with tree.open(path) as source:
+            if not is_macho(source.read(0, min(_MAGIC_SIZE, source.size))):
+                resources = join(bundle.base, bundle.resources.rstrip("/"))
+                yield path, f"neither code nor in a place for data: move it to {resources} and link to it if need be"
+        return
+    try:
+        for version in _to_check(tree, path):
+            yield from _bundle(tree, path, "", version, scope)
+    except ConfigurationError as error:
+        advice = "a folder with a dot in its name must be a bundle here: rename it, or move it to the resources"
+        yield error.where or path, f"{error.message} ({error.remedy or advice})"
+
+
+def _to_check(tree: Tree, root: str) -> Sequence[str | None]:
+    return versions(tree, root) or (None,)
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
