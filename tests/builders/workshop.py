@@ -18,8 +18,8 @@ VERSION = "26.1121.0615"
 # The binaries are compiled once for all tests; a "build" is mostly a copy, so that each can afford a whole release.
 _MAKEFILE = """\
 macos:
-\tcp prebuilt/$(ARCH)/tool $(OUTPUT)
-\tcp prebuilt/$(ARCH)/DEBUG_tool $(DEBUG_OUTPUT)
+\tcp prebuilt/$(ARCH)/tool "$(OUTPUT)"
+\tcp prebuilt/$(ARCH)/DEBUG_tool "$(DEBUG_OUTPUT)"
 """
 
 _CONFIGURATION = """\
