@@ -33,6 +33,8 @@ from pipeline.notary.wire import Listed, NotaryStatus, UploadGrant
 
 # How long the notary's leave to upload lives: https://developer.apple.com/documentation/notaryapi/submit-software
 GRANT_LIFE = timedelta(hours=12)
+# One may have been left by an earlier run; a second that ends before its upload is already strange.
+_MOST_GRANTS = 3
 
 
 class Steps:
@@ -49,14 +51,24 @@ class Steps:
         unclear = submission is not None
         if submission is None:
             submission = self._begin(archive)
+        elif submission.state is State.ACCEPTED and not self._records.log_path(archive.sha256).exists():
+            submission = replace(submission, state=State.UPLOADED)  # the log is the proof: it is fetched again
         elif not submission.state.is_final:
             self._host.console.say(f"notary: taking up {submission.name} ({submission.state})")
-        while submission.state in (State.SUBMITTING, State.CREATED, State.UPLOADING):
+        for _ in range(_MOST_GRANTS):
             if submission.state is State.SUBMITTING:
                 submission = self._submit(submission, patience, unclear=unclear)
-            else:
+            if submission.state in (State.CREATED, State.UPLOADING):
                 submission = self._upload(submission, archive, patience)
-                unclear = False
+            if submission.state is not State.SUBMITTING:
+                break
+            unclear = False
+        else:
+            raise ServiceUnavailable(
+                f"{_MOST_GRANTS} times the leave to upload had ended as soon as it was given",
+                where=submission.name,
+                remedy="set this machine's clock (sntp -sS time.apple.com, or timedatectl set-ntp true), and run again",
+            )
         self._records.remove_grant(archive.sha256)
         return submission
 
@@ -77,12 +89,7 @@ class Steps:
             raise ServiceUnavailable(error.message, where=error.where) from error
         if log.answer is None or log.answer not in FINAL:
             raise ServiceUnavailable(f"the log says {log.status}", where=where)
-        if (log.submission or "").lower() != _id(submission).lower() or (log.sha256 or "").lower() != submission.sha256:
-            raise VerificationError(
-                f"the log is about submission {log.submission} of an archive {log.sha256}, not of {submission.sha256}",
-                where=where,
-                remedy="nothing that it says holds for these bytes; ask Apple with both submission ids",
-            )
+        _demand_about(log, submission, where)
         self._records.save_log(submission.sha256, data)
         return self.finish(submission, FINAL[log.answer])
 
@@ -90,9 +97,17 @@ class Steps:
         return self._records.save(submission.reached(state, self._host.clock.now()))
 
     def log(self, submission: Submission) -> NotaryLog | None:
-        """The log on disk, if there is one."""
+        """The log on disk, if there is one. Raises MalformedFile or VerificationError for one that is not its log."""
         data = self._records.load_log(submission.sha256)
-        return None if data is None else parse_log(data, where=str(self._records.log_path(submission.sha256)))
+        if data is None:
+            return None
+        where = str(self._records.log_path(submission.sha256))
+        try:
+            log = parse_log(data, where=where)
+        except MalformedFile as error:
+            raise MalformedFile(error.message, where=error.where, remedy="remove it: it is fetched again") from None
+        _demand_about(log, submission, where)
+        return log
 
     def _begin(self, archive: Archive) -> Submission:
         if self._host.files.sha256(archive.path) != archive.sha256:
@@ -220,6 +235,15 @@ class Steps:
             return submission
         self._host.console.say(f"notary: {submission.name}: {listed.said}")
         return self._records.save(replace(submission, said=listed.said))
+
+
+def _demand_about(log: NotaryLog, submission: Submission, where: str) -> None:
+    if (log.submission or "").lower() != _id(submission).lower() or (log.sha256 or "").lower() != submission.sha256:
+        raise VerificationError(
+            f"the log is about submission {log.submission} of an archive {log.sha256}, not of {submission.sha256}",
+            where=where,
+            remedy="nothing that it says holds for these bytes; ask Apple with both submission ids",
+        )
 
 
 def _id(submission: Submission) -> str:
