@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from pipeline.codesign import der
 from pipeline.errors import MalformedFile, VerificationError
 
 # Apple's arc for markers, with what each of them says of the certificate that bears it.
@@ -64,7 +65,9 @@ def load_certificate(data: bytes) -> x509.Certificate:
         x509.DuplicateExtension,
     ) as error:
         raise MalformedFile(f"not an X.509 certificate: {error}") from error
-    if written != data:
+    signature = der.parse_elements(der.parse(data).content)[-1]
+    # Its count of unused bits: cryptography lets any pass whose bits are zero, and no signature covers this byte.
+    if written != data or signature.content[:1] != b"\0":
         raise MalformedFile("bytes behind a certificate, or a certificate that is not DER")
     return certificate
 

@@ -42,15 +42,14 @@ _HASHES: dict[str, hashes.HashAlgorithm] = {
     "sha384": hashes.SHA384(),
     "sha512": hashes.SHA512(),
 }
-# Signature algorithms that name their digest; with plain rsaEncryption it is the signer's digestAlgorithm.
+# Signature algorithms that name their digest; with plain rsaEncryption it is the signer's digestAlgorithm. With SHA-1
+# Apple's signers and authorities write nothing else, and a second name for the same would be a byte that means nothing.
 RSA_WITH = {
-    "sha1": "1.2.840.113549.1.1.5",
     "sha256": "1.2.840.113549.1.1.11",
     "sha384": "1.2.840.113549.1.1.12",
     "sha512": "1.2.840.113549.1.1.13",
 }
 ECDSA_WITH = {
-    "sha1": "1.2.840.10045.4.1",
     "sha256": "1.2.840.10045.4.3.2",
     "sha384": "1.2.840.10045.4.3.3",
     "sha512": "1.2.840.10045.4.3.4",
@@ -144,7 +143,7 @@ def verify_signer(data: SignedData, certificate: bytes, content: bytes) -> None:
     if message_digest != der.build(der.OCTET_STRING, hashlib.new(digest, content).digest()):
         raise VerificationError("CMS: the signed message digest is not that of the content")
     key = load_certificate(certificate).public_key()
-    names = {RSA, RSA_WITH[digest]} if isinstance(key, rsa.RSAPublicKey) else {ECDSA_WITH[digest]}
+    names = {RSA, RSA_WITH.get(digest)} if isinstance(key, rsa.RSAPublicKey) else {ECDSA_WITH.get(digest)}
     if signer.algorithm.oid not in names:
         raise VerificationError(f"CMS: signature algorithm {signer.algorithm.oid} does not fit key and digest")
     message = signed_bytes(signer.signed)
