@@ -66,7 +66,8 @@ def _add(archive: zipfile.ZipFile, name: str, path: Path, date: tuple[int, int, 
     entry.compress_type = zipfile.ZIP_DEFLATED
     if is_folder:
         entry.external_attr = (stat.S_IFDIR | 0o755) << 16 | 0x10  # the second is MS-DOS's own mark of a folder
-        archive.mkdir(entry)
+        entry.compress_type = zipfile.ZIP_STORED
+        archive.writestr(entry, b"")
     elif stat.S_ISLNK(status.st_mode):
         entry.external_attr = (stat.S_IFLNK | 0o755) << 16
         archive.writestr(entry, os.fsencode(path.readlink()))
@@ -87,7 +88,9 @@ def _add(archive: zipfile.ZipFile, name: str, path: Path, date: tuple[int, int, 
 
 def demand_members(archive: Path, members: Mapping[str, Path], name: str) -> None:
     """VerificationError unless the archive holds exactly these trees, byte for byte, with their modes and links."""
-    expected = {f"{entry}/" if path.is_dir() and not path.is_symlink() else entry: path for entry, path in _entries(members)}
+    expected = {
+        f"{entry}/" if path.is_dir() and not path.is_symlink() else entry: path for entry, path in _entries(members)
+    }
     try:
         with zipfile.ZipFile(archive) as opened:
             found = {entry.filename: entry for entry in opened.infolist()}
