@@ -14,7 +14,7 @@ import struct
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +30,7 @@ CPUS = {
 }
 FILE_TYPES = {"object": 1, "execute": 2, "dylib": 6, "dylinker": 7, "bundle": 8, "dsym": 10, "kext": 11}
 UUID = bytes(range(16))
+DATA = bytes(index * 31 & 0xFF for index in range(4096))
 
 
 def version(text: str) -> int:
@@ -70,11 +71,15 @@ class Shape:
 
 def image(shape: Shape | None = None, **changes: object) -> bytes:
     """A thin image of that shape."""
-    from dataclasses import replace
-
     shape = replace(shape or Shape(), **changes)  # type: ignore[arg-type]
-    first = _lay_out(shape, head_size=0)
-    return _lay_out(shape, head_size=first[1])[0]
+    before, after = pieces(shape)
+    return before + (DATA * (shape.size // len(DATA) + 1))[: shape.size] + after
+
+
+def pieces(shape: Shape) -> tuple[bytes, bytes]:
+    """What stands before and behind the image's __DATA, for one too large to be held whole."""
+    _before, _after, head_size = _lay_out(shape, head_size=0)
+    return _lay_out(shape, head_size)[:2]
 
 
 def fat(*thins: bytes, alignment: int = 14, first: int | None = None) -> bytes:
@@ -91,8 +96,8 @@ def fat(*thins: bytes, alignment: int = 14, first: int | None = None) -> bytes:
     return struct.pack(">2I", 0xCAFEBABE, len(thins)) + rows + body
 
 
-def _lay_out(shape: Shape, head_size: int) -> tuple[bytes, int]:
-    """The image, given how long its head is; and how long it came out."""
+def _lay_out(shape: Shape, head_size: int) -> tuple[bytes, bytes, int]:
+    """What stands before and behind __DATA, given how long the head is; and how long it came out."""
     is_64 = CPUS[shape.arch][0] & 0x01000000 != 0
     page = 0x4000 if shape.arch.startswith("arm") else 0x1000
     sections = [("__text", shape.text), *shape.sections]
@@ -153,10 +158,8 @@ def _lay_out(shape: Shape, head_size: int) -> tuple[bytes, int]:
         0x200085,
     )
     head += (b"\0" * 4 if is_64 else b"") + b"".join(commands)
-    whole = head.ljust(offset, b"\0") + content
-    data = bytes(index * 31 & 0xFF for index in range(min(shape.size, 4096)))
-    whole = whole.ljust(text_end, b"\0") + (data * (shape.size // 4096 + 1))[: shape.size]
-    return whole.ljust(data_end, b"\0") + link + shape.trailing, len(head)
+    before = (head.ljust(offset, b"\0") + content).ljust(text_end, b"\0")
+    return before, bytes(data_end - text_end - shape.size) + link + shape.trailing, len(head)
 
 
 def _segment(
