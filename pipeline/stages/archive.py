@@ -6,6 +6,7 @@ A ticket is keyed by CDHash, not by path, and a thin file's CDHash is its slice'
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from pipeline.disk.archive import write_zip
 from pipeline.model import ArchiveLayout, Artifact, Kind, Plan
@@ -45,5 +46,5 @@ def run(context: Context, plan: Plan) -> Plan:
         context.event(NAME)("archived", artifact=artifact.path, sha256=artifact.sha256, contents=artifact.contents)
         return artifact
 
-    jobs = [lambda name=name, contents=contents: write(name, contents) for name, contents in groups.items()]
+    jobs = [partial(write, name, contents) for name, contents in groups.items()]
     return plan.with_artifacts(*side_by_side(jobs))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from pipeline.config.placeholders import expand
@@ -68,7 +69,7 @@ def run(context: Context, plan: Plan) -> Plan:
                 made += _build(context, plan, product, arch, work / product.name / arch)
             return made
 
-        built = [one for made in side_by_side(lambda group=group: build(group) for group in groups) for one in made]
+        built = [one for made in side_by_side(partial(build, group) for group in groups) for one in made]
         for arch in sorted({one.arch for one in built}):
             files.write(unsigned / arch / "build.json", _build_record(plan, context, arch, built))
     except BaseException:

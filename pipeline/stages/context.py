@@ -74,8 +74,8 @@ class Context:
     def event(self, stage: str) -> Callable[..., object]:
         """Writes an event of this stage to the audit log."""
 
-        def write(event: str, **facts: object) -> object:
-            return self.journal.record(event, stage=stage, **facts)
+        def write(event: str, artifact: str | None = None, **facts: object) -> object:
+            return self.journal.record(event, stage=stage, artifact=artifact, **facts)
 
         return write
 

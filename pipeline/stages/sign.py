@@ -6,6 +6,7 @@ Thins are signed before they are joined, because users ship them too (docs/adr/0
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from pipeline.model import Artifact, Built, Kind, Plan
 from pipeline.stages.context import Context, side_by_side, text_of
@@ -57,4 +58,4 @@ def run(context: Context, plan: Plan) -> Plan:
         event("signed", artifact=artifact.path, sha256=artifact.sha256, cdhash=slices[0].cdhash, from_=built.sha256)
         return artifact
 
-    return plan.with_artifacts(*side_by_side(lambda built=built: sign(built) for built in plan.builds))
+    return plan.with_artifacts(*side_by_side(partial(sign, built) for built in plan.builds))

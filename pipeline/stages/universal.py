@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from pipeline.errors import SigningError
 from pipeline.model import Artifact, Kind, Plan
@@ -49,5 +50,5 @@ def run(context: Context, plan: Plan) -> Plan:
     for thin in plan.of(Kind.THIN):
         key = (thin.product, thin.debug)
         groups[key] = (*groups.get(key, ()), thin)
-    jobs = [lambda group=group, thins=thins: join(*group, thins) for group, thins in groups.items()]
+    jobs = [partial(join, product, debug, thins) for (product, debug), thins in groups.items()]
     return plan.with_artifacts(*side_by_side(jobs))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from pipeline.disk import tree_digest
@@ -35,7 +36,7 @@ def options(context: Context, plan: Plan) -> Mapping[str, object]:
 
 
 def run(context: Context, plan: Plan) -> Plan:
-    side_by_side(lambda artifact=artifact: _verify(context, plan, artifact) for artifact in plan.artifacts)
+    side_by_side(partial(_verify, context, plan, artifact) for artifact in plan.artifacts)
     return plan
 
 

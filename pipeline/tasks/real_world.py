@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline import identity as identities
 from pipeline import notary, tickets, timestamps
+from pipeline import identity as identities
 from pipeline.codesign.cms import Identity
 from pipeline.errors import ConfigurationError, CredentialsError, NotSupported
 from pipeline.host import Host
@@ -42,7 +42,8 @@ def _identity(host: Host, configuration: Configuration) -> Identity:
         )
     data = host.files.read(path)
     if path.suffix.lower() == ".pem":
-        return identities.load_pem(data, data)
+        encrypted = b"ENCRYPTED" in data
+        return identities.load_pem(data, data, _password(host, path) if encrypted else None)
     return identities.load_p12(data, _password(host, path))
 
 

@@ -13,6 +13,7 @@ from pipeline import release as order
 from pipeline.errors import ConfigurationError
 from pipeline.host import Host
 from pipeline.model import Artifact, Kind, Plan, World
+from pipeline.notary import Records
 from pipeline.stages.context import Context
 from pipeline.tasks.assembly import announce, assembled, configuration_of
 
@@ -73,8 +74,8 @@ def clean(host: Host, path: str | None, *, forget: bool, dry: bool) -> None:
         return
     with host.files.lock(folder / ".lock"):
         if forget:
-            for record in sorted((folder / "notary").glob("*.json")):
-                host.console.say(f"forgotten: submission {_submission_id(host, record)} ({record.name})")
+            for one in Records(host, folder / "notary").all():
+                host.console.say(f"forgotten: submission {one.id} of {one.archive} ({one.state})")
         if not dry:
             manifest.retire(host.files, folder)
         for entry in sorted(folder.iterdir()):
@@ -104,22 +105,15 @@ def explain(host: Host, text: str) -> None:
         )
 
 
-def _submission_id(host: Host, record: Path) -> str:
-    try:
-        return str(json.loads(host.files.read(record)).get("submission") or "none")
-    except (ValueError, AttributeError):
-        return "unreadable"
-
-
 def _show_steps(context: Context, plan: Plan, *, as_json: bool, only: str | None = None) -> None:
     steps = [step for step in order.examine(context, plan) if only in (None, step.stage.NAME)]
-    pending = sorted((context.folder / "notary").glob("*.json"))
+    submissions = Records(context.host, context.folder / "notary").all()
     if as_json:
         document: dict[str, Any] = {
             "version": plan.version,
             "world": plan.configuration.world,
             "stages": [{"stage": s.stage.NAME, "done": s.plan is not None, "why": s.why} for s in steps],
-            "submissions": [json.loads(context.host.files.read(record)) for record in pending],
+            "submissions": [one.to_json() for one in submissions],
         }
         context.host.console.result(json.dumps(document, indent=2, sort_keys=True))
         return
@@ -127,9 +121,8 @@ def _show_steps(context: Context, plan: Plan, *, as_json: bool, only: str | None
         context.host.console.result(
             f"{step.stage.NAME:<10} {'done' if step.plan is not None else f'would run: {step.why}'}"
         )
-    for record in pending:
-        document = json.loads(context.host.files.read(record))
-        context.host.console.result(f"submission {document.get('submission')}: {document.get('state')} ({record.name})")
+    for one in submissions:
+        context.host.console.result(f"submission {one.id} of {one.archive}: {one.state}")
 
 
 def _summarise(host: Host, context: Context, plan: Plan, *, as_json: bool) -> None:

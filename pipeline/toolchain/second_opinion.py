@@ -14,7 +14,7 @@ from pipeline.errors import VerificationError
 from pipeline.host import Runner
 
 Reading = dict[str, object]
-"""Of one slice: arch, type, uuid, offset, size, libraries, segments {name: [offset, size]}, signature [offset, size]."""
+"""Of one slice: arch, type, uuid, offset, size, libraries, segments {name: [offset, size]}, signature likewise."""
 
 
 def demand_agreement(runner: Runner, path: Path, name: str) -> None:
@@ -76,7 +76,7 @@ def _their_reading(path: str) -> list[Reading]:
             {
                 "arch": names.get(binary.header.cpu_type, str(binary.header.cpu_type)),
                 "type": int(binary.header.file_type),
-                "uuid": bytes(binary.uuid.uuid).hex() if binary.has_uuid else None,
+                "uuid": bytes(uuid.uuid).hex() if (uuid := binary.uuid) else None,
                 "offset": binary.fat_offset,
                 "size": binary.original_size,
                 "libraries": [library.name for library in binary.libraries],
