@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -56,7 +57,7 @@ class Rehearsal:
     def __enter__(self) -> Self:
         self._host.files.make_folder(self._folder, mode=_PRIVATE)
         keys = keys_of(self._folder, self._host)
-        self._server = LoopbackServer(self._routes(keys), self.levers)
+        self._server = LoopbackServer(self._routes(keys), self.levers, self._now)
         self._server.__enter__()
         self._services = _services(keys, self._server.address)
         return self
@@ -67,6 +68,9 @@ class Rehearsal:
         server, self._server, self._services = self._server, None, None
         if server is not None:
             server.__exit__(kind, error, trace)
+
+    def _now(self) -> datetime:
+        return self._host.clock.now() + self.levers.clock_skew
 
     def _routes(self, keys: Keys) -> dict[str, Service]:
         host, levers, chains = self._host, self.levers, keys.chains

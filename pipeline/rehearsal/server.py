@@ -1,8 +1,8 @@
 """The loopback HTTP server: reads requests, lets faults meet them, sends answers. What is asked and answered is
 elsewhere.
 
-One server for all services: their real paths do not collide. Requests run in threads; leaving the block ends every
-connection and joins every thread.
+One server for all services: their real paths do not collide. Its Date header tells the services' clock. Requests run in
+threads; leaving the block ends every connection and joins every thread.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import http
 import socket
 import struct
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BufferedIOBase
 from types import TracebackType
@@ -94,8 +96,8 @@ class LoopbackServer:
     answered with 500 and raised when the block ends.
     """
 
-    def __init__(self, routes: Mapping[str, Service], levers: Levers) -> None:
-        self._server = _Server(routes, levers)
+    def __init__(self, routes: Mapping[str, Service], levers: Levers, now: Callable[[], datetime]) -> None:
+        self._server = _Server(routes, levers, now)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="rehearsal")
 
     @property
@@ -122,7 +124,8 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = False  # so that server_close joins them
     request_queue_size = 128
 
-    def __init__(self, routes: Mapping[str, Service], levers: Levers) -> None:
+    def __init__(self, routes: Mapping[str, Service], levers: Levers, now: Callable[[], datetime]) -> None:
+        self.now = now
         self.routes = dict(sorted(routes.items(), key=lambda item: -len(item[0])))
         self.levers = levers
         self.defects: list[BaseException] = []
@@ -206,6 +209,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _encode(self, answer: Answer) -> bytes:
         reason = http.HTTPStatus(answer.status).phrase
         lines = [f"HTTP/1.1 {answer.status} {reason}", f"Content-Length: {len(answer.body)}"]
+        lines += [f"Date: {format_datetime(self.server.now(), usegmt=True)}"]
         lines += [f"{name}: {value}" for name, value in answer.headers.items()]
         body = b"" if self.command == "HEAD" else answer.body
         return "\r\n".join([*lines, "", ""]).encode() + body
