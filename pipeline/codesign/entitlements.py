@@ -4,15 +4,17 @@ The XML in a signature is the file's bytes, verbatim; nothing here writes XML. V
 float, str, list, dict, and bytes and datetime where the file holds them. Not here: which slots a signature gets (the
 signer), the blobs around them (superblob).
 
-The DER forms are Apple's: `DerForm.VERSIONED` is that of CoreEntitlements (macOS 12 and later), whose bytes were
-compared with the slot 7 of real signatures; `DerForm.SET` is that of `der_plist.c` in Security 59754 (macOS 11), read
-in the source.
+The DER forms are Apple's. `DerForm.VERSIONED` is that of CoreEntitlements (macOS 12 and later): booleans, texts and
+arrays compared with the slot 7 of real signatures; integers, empty and nested dictionaries with what codesign wrote
+for the tests of apple-codesign (plist_der.rs); the order of keys that are not ASCII read in `TLE.mm` (Security 61439).
+There codesign refuses data, dates and reals, the latter two because AMFI's XML parser knows neither. `DerForm.SET` is
+that of `der_plist.c` in Security 59754 (macOS 11), read in the source.
 """
 
 from __future__ import annotations
 
-import math
 import plistlib
+import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -142,9 +144,6 @@ def _build_versioned(value: Any) -> bytes:
         return der.build(_CONTEXT_16, *(der.build(der.SEQUENCE, *pair) for pair in pairs))
     if isinstance(value, bool):
         return der.build(der.BOOLEAN, b"\xff" if value else b"\x00")
-    if isinstance(value, float):
-        # The number is taken as an int64, and what stands behind the point is lost.
-        return _integer(math.trunc(value) if math.isfinite(value) else value)
     return _build_simple(value, _build_versioned)
 
 
@@ -174,8 +173,11 @@ def _build_simple(value: Any, build: Callable[[Any], bytes]) -> bytes:
 
 
 def _order(pair: tuple[Any, Any]) -> bytes:
-    """By the key's text, not by its DER: a longer key can come first."""
-    return str(pair[0]).encode("utf-8", "surrogatepass")
+    """By the key's text (its DER would put the shorter first), in the order of NSString's `compare:`.
+
+    That is the order of UTF-16 units of the decomposed text; plain ASCII order wherever the keys are ASCII.
+    """
+    return unicodedata.normalize("NFD", str(pair[0])).encode("utf-16-be", "surrogatepass")
 
 
 def _text(value: Any) -> bytes:
