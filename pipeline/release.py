@@ -102,7 +102,18 @@ def run_stage(context: Context, plan: Plan, stage: Stage, why: str) -> Plan:
     files.remove(folder / RECORDS / f"{stage.NAME}.json")
     manifest.retire(files, folder)
     inputs, options = _facts(context, plan, stage)
-    context.journal.record("began", stage=stage.NAME, why=why, key=_key(context, inputs, options))
+    context.journal.record(
+        "began",
+        stage=stage.NAME,
+        why=why,
+        key=_key(context, inputs, options),
+        release=plan.configuration.release,
+        version=plan.version,
+        world=plan.configuration.world,
+        commit=plan.commit,
+        dirty=plan.dirty,
+        toolchain=context.toolchain.name,
+    )
     began = context.host.clock.monotonic()
     try:
         after = stage.run(context, plan)
