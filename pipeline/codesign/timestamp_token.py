@@ -80,33 +80,39 @@ def parse_token(encoded: bytes) -> Token:
 
 
 def verify_token(encoded: bytes, message: bytes, roots: tuple[bytes, ...]) -> Token:
-    """Does this token prove that `message` existed at its time.
+    """Does this token prove that `message` existed at its time: `verify_authority`, and the imprint.
 
-    Judged: the imprint, the token's signature, its signer's chain to one of `roots` (DER) and its purpose, everything
-    valid at the token's own time. Raises VerificationError, or MalformedFile for what is no token.
+    Raises VerificationError, or MalformedFile for what is no token.
     """
     token = parse_token(encoded)
     if hashlib.new(token.digest, message).digest() != token.imprint:
         raise VerificationError("time-stamp token: it was made for other data")
-    signed = token.signed
+    return verify_authority(encoded, roots)
+
+
+def verify_authority(encoded: bytes, roots: tuple[bytes, ...]) -> Token:
+    """Is this the word of an authority under one of `roots` (DER), whatever data it is about.
+
+    Judged: the token's signature, its signer's chain and purpose, everything valid at the token's own time. Raises
+    VerificationError, or MalformedFile for what is no token.
+    """
+    token = parse_token(encoded)
+    signed, content = token.signed, token.signed.content or b""
     if signed.signer.unsigned:
         raise VerificationError("time-stamp token: unsigned attributes, which nothing vouches for")
-    signer = next(
-        (each for each in signed.certificates if issuer_and_serial(each) == signed.signer.issuer_and_serial), None
-    )
+    named = signed.signer.issuer_and_serial
+    signer = next((each for each in signed.certificates if issuer_and_serial(each) == named), None)
     if signer is None:
         raise VerificationError("time-stamp token: the signer's certificate is not in it")
-    assert signed.content is not None  # parse_token refuses a token without it
     try:
-        verify_signer(signed, signer, signed.content)
+        verify_signer(signed, signer, content)
         _verify_signing_certificate(signed, signer)
         chain = order_chain(signer, (*signed.certificates, *roots))
         verify_chain(chain, roots, purpose=TIME_STAMPING, at=token.time)
         verify_belonging(signed.certificates, chain)
     except (VerificationError, MalformedFile) as error:
         raise VerificationError(f"time-stamp token: {error.message}") from error
-    names = tuple(common_name(load_certificate(each)) for each in chain)
-    return replace(token, authority=names)
+    return replace(token, authority=tuple(common_name(load_certificate(each)) for each in chain))
 
 
 def _parse_imprint(element: der.Element) -> tuple[str, bytes]:
