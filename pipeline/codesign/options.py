@@ -31,7 +31,7 @@ class SigningOptions:
     code_resources: bytes | None = None
     """Of a bundle: its seal."""
     constraints: Mapping[Slot, bytes] = field(default_factory=dict)
-    """Launch constraints (self, parent, responsible) and library constraint: the DER that goes into the blob."""
+    """Launch constraints (self, parent, responsible) and library constraint: property lists in XML."""
     anchors: Anchors = NO_ANCHORS
     """Roots that make a chain Apple's, for the team and the default requirement."""
     team: str | None = None

@@ -13,16 +13,10 @@ from enum import StrEnum
 
 from pipeline.codesign.allocation import deallocate
 from pipeline.codesign.code_directory import Flags, HashType
+from pipeline.codesign.decisions import SignatureInputs, SlotHash, default_hash_types
 from pipeline.codesign.eras import ERAS, Era
 from pipeline.codesign.signature import Signature, read_signature
-from pipeline.codesign.signer import (
-    SignatureInputs,
-    SignedSlice,
-    SlotHash,
-    default_hash_types,
-    lay_out,
-    sign_slice,
-)
+from pipeline.codesign.signer import SignedSlice, lay_out, sign_slice
 from pipeline.codesign.superblob import CONSTRAINT_SLOTS, Slot
 from pipeline.errors import ReleaseError, VerificationError
 from pipeline.macho import BytesSource, MachSlice, Source, parse_image, size_of

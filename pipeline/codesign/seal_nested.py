@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pipeline.codesign.code_directory import Flags
+from pipeline.codesign.decisions import native_slice
 from pipeline.codesign.requirements import designated, requirement_text
 from pipeline.codesign.seal import NestedSeal
 from pipeline.codesign.signature import Signature, read_signature
-from pipeline.codesign.signer import native_slice
 from pipeline.codesign.superblob import Slot
 from pipeline.errors import NotSupported, SigningError
 from pipeline.macho import Source, read_slices

@@ -1,19 +1,16 @@
 """Signing, as a plan: images and options in, the parts of the signed file out. Nothing is read twice or written here.
 
-Order of work as in Security `signer.cpp` (signMachO): decide what all slices share, reserve room in each, hash what the
-slice will then be, sign the CodeDirectories. `SignatureInputs` are the decisions; `decide` makes them from options and
-`pipeline.codesign.reproduce` from an existing signature.
+Order of work as in Security `signer.cpp` (signMachO): decide what all slices share (`decisions`), reserve room in each,
+hash what the slice will then be, sign the CodeDirectories.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
 
 from pipeline.codesign.allocation import allocate, check_signable, estimate, signing_extent
-from pipeline.codesign.certificates import team_identifier
 from pipeline.codesign.cms import Identity, build_cms
 from pipeline.codesign.code_directory import (
     CodeDirectory,
@@ -23,15 +20,14 @@ from pipeline.codesign.code_directory import (
     build_code_directory,
     directory_size,
     least_version,
-    parse_flags,
 )
+from pipeline.codesign.decisions import SignatureInputs, decide
 from pipeline.codesign.entitlements import entitlements_der, exec_seg_flags, parse_entitlements
 from pipeline.codesign.eras import Era
-from pipeline.codesign.identifiers import default_identifier, parse_info_plist
+from pipeline.codesign.library_requirements import library_requirement
 from pipeline.codesign.options import SigningOptions
-from pipeline.codesign.requirements import build_requirement_set, default_requirements, parse_requirement_set
+from pipeline.codesign.requirements import RequirementType, build_requirement_set, parse_requirement_set
 from pipeline.codesign.superblob import (
-    CONSTRAINT_SLOTS,
     Blob,
     Magic,
     Slot,
@@ -39,36 +35,15 @@ from pipeline.codesign.superblob import (
     build_superblob,
 )
 from pipeline.errors import ConfigurationError, SigningError
-from pipeline.macho import FileType, MachSlice, Part, Platform, Source, Window, read_all, size_of
+from pipeline.macho import FileType, MachSlice, Part, Platform, Source, size_of
 from pipeline.macho import constants as c
 from pipeline.macho.universal import page_alignment, place_slices, universal_parts
 
-SlotHash = Callable[[HashType], bytes]
-"""The hash of a special slot's content, for a CodeDirectory of some hash type."""
 MakeCms = Callable[[Sequence[CodeDirectory]], bytes]
 """CodeDirectories (that of slot 0 first) to the bytes of a CMS signature; none at all for ad hoc."""
 
 _PAGE_4K = 4096
 _EXEC_MAIN_BINARY = 0x1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignatureInputs:
-    """Everything that enters the CodeDirectories of all slices beside the code itself."""
-
-    era: Era
-    identifier: str
-    team: str | None
-    flags: Flags
-    hash_types: tuple[HashType, ...]
-    requirements: bytes
-    entitlements: bytes | None
-    info_plist: SlotHash | None
-    code_resources: SlotHash | None
-    constraints: Mapping[Slot, bytes] = field(default_factory=dict)
-    runtime_version: int | None = None
-    page_size: int | None = None
-    platform: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,35 +94,6 @@ def sign_slices(
     return plan_signatures(slices, inputs, make_cms)
 
 
-def decide(
-    slices: Sequence[MachSlice], options: SigningOptions, *, file_name: str, identity: Identity | None
-) -> SignatureInputs:
-    """What all slices share, from options, certificate and the native slice."""
-    era = options.era
-    native = native_slice(slices)
-    info_data = options.info_plist if options.info_plist is not None else embedded_info_plist(native)
-    info = parse_info_plist(info_data) if info_data is not None else None
-    identifier = options.identifier or default_identifier(
-        file_name=file_name, info=info, native=native.image, ad_hoc=identity is None, prefix=options.prefix, era=era
-    )
-    if not identifier or "\0" in identifier:
-        raise SigningError(f"the identifier {identifier!r} cannot be written")
-    return SignatureInputs(
-        era=era,
-        identifier=identifier,
-        team=_team(options, identity),
-        flags=_flags(options, info, ad_hoc=identity is None),
-        hash_types=options.hash_types or default_hash_types(slices, era),
-        requirements=_requirements(options, identifier, identity),
-        entitlements=options.entitlements,
-        info_plist=content_hash(info_data),
-        code_resources=content_hash(options.code_resources),
-        constraints=options.constraints,
-        runtime_version=options.runtime_version,
-        page_size=options.page_size,
-    )
-
-
 def plan_signatures(slices: Sequence[MachSlice], inputs: SignatureInputs, make_cms: MakeCms) -> SigningPlan:
     """Sign every slice with inputs that are decided, and lay out the file as the era's codesign does."""
     if len({one.image.filetype for one in slices}) > 1:
@@ -172,81 +118,6 @@ def lay_out(
     alignments = [14 if era.uniform_alignment else page_alignment(image.cputype) for image in images]
     entries = place_slices(images, [size for _parts, size in contents], alignments)
     return universal_parts(entries, [parts for parts, _size in contents])
-
-
-def native_slice(slices: Sequence[MachSlice]) -> MachSlice:
-    """The slice that a Mac with Apple silicon takes: arm64e, else arm64, else x86_64, else the first.
-
-    codesign reads an embedded Info.plist and the UUID of a generated identifier from the signing machine's own slice.
-    """
-    for arch in ("arm64e", "arm64", "x86_64"):
-        for one in slices:
-            if one.arch == arch:
-                return one
-    return slices[0]
-
-
-def embedded_info_plist(one: MachSlice) -> bytes | None:
-    """The section __TEXT,__info_plist, whole."""
-    text = one.image.segment("__TEXT")
-    section = next((s for s in text.sections if s.name == "__info_plist"), None) if text else None
-    if section is None:
-        return None
-    return read_all(Window(one.source, section.offset, section.size))
-
-
-def default_hash_types(slices: Sequence[MachSlice], era: Era) -> tuple[HashType, ...]:
-    """SHA-256, with SHA-1 before it where a deployment target asks for it."""
-    if era.sha1_only:
-        return (HashType.SHA1,)
-    asked = [native_slice(slices)] if era.sha1_by_native_slice else slices
-    if any(_needs_sha1(one, era) for one in asked):
-        return (HashType.SHA1, HashType.SHA256)
-    return (HashType.SHA256,)
-
-
-def content_hash(content: bytes | None) -> SlotHash | None:
-    return (lambda hash_type: hash_type.digest(content)) if content is not None else None
-
-
-def _needs_sha1(one: MachSlice, era: Era) -> bool:
-    build = one.image.build
-    if build is None or build.platform == 0:
-        return era.sha1_without_platform
-    return build.minimum < era.sha1_below.get(build.platform, 0)
-
-
-def _team(options: SigningOptions, identity: Identity | None) -> str | None:
-    certified = team_identifier(identity.chain, options.anchors) if identity else None
-    if certified and options.team and options.team != certified:
-        raise SigningError(f"the team {options.team} is asked for, the certificate is of team {certified}")
-    return certified or options.team
-
-
-def _flags(options: SigningOptions, info: Mapping[str, Any] | None, *, ad_hoc: bool) -> Flags:
-    flags = options.flags if options.flags is not None else _plist_flags((info or {}).get("CSFlags"))
-    if flags & Flags.LINKER_SIGNED:
-        raise SigningError("the flag linker-signed is the linker's own")
-    return (flags | Flags.ADHOC) if ad_hoc else (flags & ~Flags.ADHOC)
-
-
-def _plist_flags(value: object) -> Flags:
-    """CSFlags of an Info.plist: a number, or names with commas between them."""
-    if value is None:
-        return Flags(0)
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise SigningError("CSFlags in the Info.plist is neither a number nor a text")
-    if isinstance(value, int):
-        return Flags(value & 0xFFFFFFFF)
-    return parse_flags(name.strip() for name in value.split(",") if name.strip())
-
-
-def _requirements(options: SigningOptions, identifier: str, identity: Identity | None) -> bytes:
-    """The set that is given; the identity's default designated requirement is added to one that has none."""
-    default = default_requirements(identifier, identity.chain if identity else (), options.anchors)
-    if options.requirements is None:
-        return default
-    return build_requirement_set({**parse_requirement_set(default), **parse_requirement_set(options.requirements)})
 
 
 def sign_slice(one: MachSlice, inputs: SignatureInputs, make_cms: MakeCms) -> SignedSlice:
@@ -300,7 +171,7 @@ def default_page_size(one: MachSlice, era: Era) -> int:
 def _blobs(one: MachSlice, inputs: SignatureInputs) -> list[Blob]:
     """The parts of the SuperBlob that are known before the CodeDirectories are."""
     executable = one.image.filetype == FileType.EXECUTE
-    blobs = [Blob(slot=Slot.REQUIREMENTS, data=inputs.requirements)]
+    blobs = [Blob(slot=Slot.REQUIREMENTS, data=_requirements(one, inputs))]
     if inputs.entitlements is not None and (executable or inputs.era.entitlements_on_libraries):
         blobs.append(Blob(slot=Slot.ENTITLEMENTS, data=build_blob(Magic.ENTITLEMENTS, inputs.entitlements)))
         form = inputs.era.entitlements_der
@@ -308,10 +179,17 @@ def _blobs(one: MachSlice, inputs: SignatureInputs) -> list[Blob]:
             encoded = entitlements_der(parse_entitlements(inputs.entitlements), form)
             blobs.append(Blob(slot=Slot.ENTITLEMENTS_DER, data=build_blob(Magic.ENTITLEMENTS_DER, encoded)))
     for slot, encoded in inputs.constraints.items():
-        if slot not in CONSTRAINT_SLOTS:
-            raise SigningError(f"slot {slot} holds no constraint")
         blobs.append(Blob(slot=slot, data=build_blob(Magic.LAUNCH_CONSTRAINT, encoded)))
     return blobs
+
+
+def _requirements(one: MachSlice, inputs: SignatureInputs) -> bytes:
+    """The set of all slices, and what this slice's linker recorded of its libraries unless the set speaks of them."""
+    recorded = library_requirement(one)
+    if recorded is None:
+        return inputs.requirements
+    given = parse_requirement_set(inputs.requirements)
+    return build_requirement_set({RequirementType.LIBRARY: recorded, **given})
 
 
 def _directory(

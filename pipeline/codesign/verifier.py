@@ -16,11 +16,11 @@ from pipeline.codesign.allocation import check_signable
 from pipeline.codesign.certificates import Anchors
 from pipeline.codesign.cms import VerifiedCms, verify_cms
 from pipeline.codesign.code_directory import CodeDirectory, Flags
+from pipeline.codesign.decisions import embedded_info_plist
 from pipeline.codesign.entitlements import DerForm, entitlements_der, parse_entitlements, parse_entitlements_der
 from pipeline.codesign.identifiers import parse_info_plist
 from pipeline.codesign.requirements import SignatureFacts, designated, requirement_text, satisfies
 from pipeline.codesign.signature import Signature, read_signature
-from pipeline.codesign.signer import embedded_info_plist
 from pipeline.codesign.superblob import ALTERNATE_SLOTS, Slot, slot_name
 from pipeline.codesign.verified import VerifiedSlice
 from pipeline.errors import ConfigurationError, MalformedFile, VerificationError

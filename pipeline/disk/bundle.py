@@ -15,10 +15,11 @@ from pipeline.codesign.bundle_verifier import verify_bundle
 from pipeline.codesign.certificates import Anchors
 from pipeline.codesign.cms import Identity
 from pipeline.codesign.code_directory import HashType
+from pipeline.codesign.decisions import default_hash_types
 from pipeline.codesign.options import SigningOptions
 from pipeline.codesign.seal import NestedSeal, build_seal, nested_code
 from pipeline.codesign.seal_nested import nested_seal
-from pipeline.codesign.signer import default_hash_types, sign_slices
+from pipeline.codesign.signer import sign_slices
 from pipeline.codesign.tree import EntryKind, join
 from pipeline.codesign.verified import VerifiedSlice, verified_slice
 from pipeline.codesign.verifier import Expectations
