@@ -1,21 +1,19 @@
-"""Rehearsals with keys made once, and code signed once by the engine: what the tests then spoil, they spoil in the bytes."""
+"""Rehearsals with keys made once, and code that the engine signed well once: what tests spoil, they spoil in the bytes."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from builders.hosts import host_with
+from builders.mach import fat, image
 from builders.notary_user import NotaryUser
-from builders.thin import MH_DYLIB, thin_image, universal
+from builders.signing import Workbench
 
 from pipeline.host import Host, SystemClock
 from pipeline.rehearsal import Rehearsal
-from pipeline.timestamps import TimestampClient
-
-Sign = Callable[..., bytes]
 
 
 @pytest.fixture(scope="session")
@@ -49,47 +47,70 @@ def user(rehearsal: Rehearsal) -> NotaryUser:
 
 
 @pytest.fixture(scope="session")
-def sign(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sign]:
-    """Signs an image as a release does: hardened runtime, Developer ID, time stamp."""
-    from pipeline import disk
-    from pipeline.codesign.code_directory import Flags
-    from pipeline.codesign.options import SigningOptions
+def workbench(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
+    """Signs as a release does, with the rehearsal's Developer ID and time stamps."""
     host = host_with(SystemClock())
-    scratch = tmp_path_factory.mktemp("signing")
     with Rehearsal(keys, host) as running:
-        services = running.services
-        assert services.timestamp_url is not None
-        client = TimestampClient(host.http, host.clock, host.entropy, services.timestamp_url)
-
-        def signed(image: bytes, **options: object) -> bytes:
-            source, output = scratch / "in", scratch / "out"
-            source.write_bytes(image)
-            chosen = {"identifier": "com.example.tool", "flags": Flags.RUNTIME, "anchors": services.anchors} | options
-            disk.sign_file(
-                host.files,
-                source,
-                output,
-                SigningOptions(**chosen),  # type: ignore[arg-type]
-                services.identity,
-                client.token,
-                host.clock.now(),
-            )
-            return output.read_bytes()
-
-        yield signed
+        yield Workbench(host=host, services=running.services, scratch=tmp_path_factory.mktemp("signing"))
 
 
 @pytest.fixture(scope="session")
-def tool(sign: Sign) -> bytes:
-    """A good universal tool, both slices signed."""
-    return universal(sign(thin_image("x86_64")), sign(thin_image("arm64")))
+def thin(workbench: Workbench) -> bytes:
+    """A good x86_64 tool."""
+    return workbench.sign(image(arch="x86_64", minimum="10.13"))
 
 
 @pytest.fixture(scope="session")
-def thin_tool(sign: Sign) -> bytes:
-    return sign(thin_image("x86_64"))
+def arm(workbench: Workbench) -> bytes:
+    """A good arm64 tool of several pages, with entitlements that ask for nothing dangerous."""
+    return workbench.sign(image(arch="arm64", size=0x10000), entitlements=HARMLESS)
 
 
 @pytest.fixture(scope="session")
-def dylib(sign: Sign) -> bytes:
-    return sign(thin_image("arm64", filetype=MH_DYLIB))
+def universal(thin: bytes, arm: bytes) -> bytes:
+    return fat(thin, arm)
+
+
+@pytest.fixture(scope="session")
+def dylib(workbench: Workbench) -> bytes:
+    return workbench.sign(image(arch="arm64", kind="dylib"), identifier="com.example.library")
+
+
+@pytest.fixture(scope="session")
+def app(workbench: Workbench, universal: bytes, dylib: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A good app: universal executable, a nested library, a resource, a localisation, a link."""
+    folder = tmp_path_factory.mktemp("app") / "unsigned" / "Agent.app"
+    contents = folder / "Contents"
+    for inside in ("MacOS", "Frameworks", "Resources/en.lproj"):
+        (contents / inside).mkdir(parents=True)
+    (contents / "Info.plist").write_bytes(INFO_PLIST)
+    (contents / "MacOS" / "agent").write_bytes(universal)
+    (contents / "Frameworks" / "libexample.dylib").write_bytes(dylib)
+    (contents / "Resources" / "logo.txt").write_text("a logo\n")
+    (contents / "Resources" / "en.lproj" / "Words.strings").write_text('"a" = "b";\n')
+    (contents / "Resources" / "current.txt").symlink_to("logo.txt")
+    return workbench.sign_bundle(folder, folder.parents[1] / "Agent.app")
+
+
+HARMLESS = b"""<?xml version="1.0" encoding="UTF-8"?>
+<!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
+<plist version="1.0">
+<dict>
+\t<key>com.apple.security.get-task-allow</key>
+\t<false/>
+</dict>
+</plist>
+"""
+INFO_PLIST = b"""<?xml version="1.0" encoding="UTF-8"?>
+<!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
+<plist version="1.0">
+<dict>
+\t<key>CFBundleExecutable</key>
+\t<string>agent</string>
+\t<key>CFBundleIdentifier</key>
+\t<string>com.example.agent</string>
+\t<key>CFBundlePackageType</key>
+\t<string>APPL</string>
+</dict>
+</plist>
+"""

@@ -140,7 +140,15 @@ def test_openssl_accepts_each_chain(keys: Path, tmp_path: Path, name: str) -> No
     blocks = [f"{block}-----END CERTIFICATE-----\n" for block in pem.split("-----END CERTIFICATE-----\n")[:3]]
     for file, block in zip(("leaf", "intermediate", "root"), blocks, strict=True):
         (tmp_path / file).write_text(block)
-    argv = [openssl, "verify", "-ignore_critical", "-CAfile", tmp_path / "root", "-untrusted", tmp_path / "intermediate"]
+    argv = [
+        openssl,
+        "verify",
+        "-ignore_critical",
+        "-CAfile",
+        tmp_path / "root",
+        "-untrusted",
+        tmp_path / "intermediate",
+    ]
     done = subprocess.run([*argv, tmp_path / "leaf"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
