@@ -25,7 +25,7 @@ from pipeline.codesign.signed_data import SIGNING_TIME, single_value
 from pipeline.codesign.superblob import CONSTRAINT_SLOTS, Slot, slot_name
 from pipeline.codesign.timestamp_token import parse_token
 from pipeline.errors import ReleaseError
-from pipeline.macho import FileType, MachSlice, Platform
+from pipeline.macho import FileType, MachSlice, Platform, first_nonzero
 
 Facts = dict[str, Any]
 
@@ -58,7 +58,7 @@ def _describe_slice(one: MachSlice) -> Facts:
         "arch": one.arch,
         "offset": one.offset,
         "size": one.size,
-        "file type": next((kind.name.lower() for kind in FileType if kind == image.filetype), str(image.filetype)),
+        "file_type": next((kind.name.lower() for kind in FileType if kind == image.filetype), str(image.filetype)),
         "uuid": image.uuid.hex() if image.uuid else None,
     }
     if image.build is not None:
@@ -78,7 +78,7 @@ def _describe_signature(signature: Signature, one: MachSlice) -> Facts:
     command = one.image.signature
     assert command is not None, "an image with a signature has the command that says where"
     facts: Facts = {
-        "made by": str(maker(signature)),
+        "made_by": str(maker(signature)),
         "cdhash": signature.best.cdhash.hex(),
         "identifier": signature.best.identifier,
         "team": signature.best.team,
@@ -86,14 +86,15 @@ def _describe_signature(signature: Signature, one: MachSlice) -> Facts:
         "offset": command.dataoff,
         "reserved": command.datasize,
         "length": len(signature.superblob),
-        "code directories": [_describe_directory(directory) for directory in signature.directories],
+        "residue": first_nonzero(one.source, command.dataoff + len(signature.superblob), one.size) is not None,
+        "code_directories": [_describe_directory(directory) for directory in signature.directories],
     }
     parts: dict[str, tuple[int, Callable[[bytes], object]]] = {
         "requirements": (Slot.REQUIREMENTS, _describe_requirements),
         "entitlements": (Slot.ENTITLEMENTS, lambda blob: _plain(parse_entitlements(blob[8:]))),
-        "DER entitlements": (Slot.ENTITLEMENTS_DER, lambda blob: _plain(parse_entitlements_der(blob[8:]))),
+        "entitlements_der": (Slot.ENTITLEMENTS_DER, lambda blob: _plain(parse_entitlements_der(blob[8:]))),
         **{slot_name(slot): (slot, lambda blob: _plain(parse_constraint_der(blob[8:]))) for slot in CONSTRAINT_SLOTS},
-        "CMS": (Slot.CMS, lambda blob: _describe_cms(blob[8:])),
+        "cms": (Slot.CMS, lambda blob: _describe_cms(blob[8:])),
     }
     for name, (slot, read) in parts.items():
         blob = signature.blob(slot)
@@ -117,25 +118,25 @@ def _describe_directory(directory: CodeDirectory) -> Facts:
         if (value := directory.special_hash(slot)) is not None
     }
     return {
-        "hash type": directory.hash_type.label,
+        "hash_type": directory.hash_type.label,
         "version": f"{directory.version:#x}",
         "cdhash": directory.cdhash.hex(),
-        "full cdhash": directory.full_cdhash.hex(),
+        "full_cdhash": directory.full_cdhash.hex(),
         "flags": f"{directory.flags:#x}",
         "identifier": directory.identifier,
         "team": directory.team,
         "platform": directory.platform,
-        "page size": directory.page_size,
-        "code limit": directory.code_limit,
+        "page_size": directory.page_size,
+        "code_limit": directory.code_limit,
         "pages": directory.code_slots,
-        "pages sha256": hashlib.sha256(directory.code).hexdigest(),
-        "executable segment": {
+        "pages_sha256": hashlib.sha256(directory.code).hexdigest(),
+        "executable_segment": {
             "base": directory.exec_segment_base,
             "limit": directory.exec_segment_limit,
             "flags": f"{directory.exec_segment_flags:#x}",
         },
         "runtime": version_text(directory.runtime) if directory.runtime else None,
-        "special slots": special,
+        "special_slots": special,
     }
 
 
@@ -153,10 +154,10 @@ def _describe_cms(cms: bytes) -> Facts | None:
     return {
         "length": len(cms),
         "certificates": [common_name(load_certificate(each)) for each in data.certificates],
-        "signed attributes": [attribute.oid for attribute in data.signer.signed],
-        "signature algorithm": data.signer.algorithm.oid,
-        "signing time": _time(der.parse_time(der.parse(signed))) if signed is not None else None,
-        "time stamp": _time(parse_token(token).time) if token is not None else None,
+        "signed_attributes": [attribute.oid for attribute in data.signer.signed],
+        "signature_algorithm": data.signer.algorithm.oid,
+        "signing_time": _time(der.parse_time(der.parse(signed))) if signed is not None else None,
+        "timestamp": _time(parse_token(token).time) if token is not None else None,
     }
 
 
@@ -230,7 +231,7 @@ def _flatten(value: object, path: str) -> Iterator[tuple[str, str]]:
             yield from _flatten(inner, f"{path}: {key}")
     elif isinstance(value, list) and any(isinstance(inner, Mapping) for inner in value):
         for number, inner in enumerate(value):
-            name = inner.get("slot") or inner.get("hash type") or number
+            name = inner.get("slot") or inner.get("hash_type") or number
             yield from _flatten(inner, f"{path}: {name}")
     elif isinstance(value, list):
         yield path, ", ".join(map(_scalar, value)) or "none"

@@ -24,11 +24,10 @@ from pipeline.codesign.signature import Signature, read_signature
 from pipeline.codesign.superblob import ALTERNATE_SLOTS, Slot, slot_name
 from pipeline.codesign.verified import VerifiedSlice
 from pipeline.errors import ConfigurationError, MalformedFile, VerificationError
-from pipeline.macho import FatArch, MachSlice, Source, build_fat_header, is_macho, read_slices
+from pipeline.macho import FatArch, MachSlice, Source, build_fat_header, first_nonzero, is_macho, read_slices
 from pipeline.macho.fields import shown
 from pipeline.macho.universal import page_alignment, place_slices
 
-_BLOCK = 1024 * 1024
 _MAGIC_SIZE = 8
 
 
@@ -104,11 +103,9 @@ def _known_layouts(slices: Sequence[MachSlice]) -> Iterator[tuple[FatArch, ...]]
 
 
 def _check_zeros(source: Source, start: int, end: int, region: str) -> None:
-    for at in range(start, end, _BLOCK):
-        block = source.read(at, min(_BLOCK, end - at))
-        if block.count(0) != len(block):
-            wrong = at + len(block) - len(block.lstrip(b"\0"))
-            raise VerificationError(f"the byte at {wrong:#x} is not zero", where=region)
+    wrong = first_nonzero(source, start, end)
+    if wrong is not None:
+        raise VerificationError(f"the byte at {wrong:#x} is not zero", where=region)
 
 
 def _verify_slice(one: MachSlice, expectations: Expectations, plists: Sequence[bytes]) -> VerifiedSlice:
@@ -144,13 +141,9 @@ def _verify_slice(one: MachSlice, expectations: Expectations, plists: Sequence[b
 
 def _check_padding(one: MachSlice, start: int, *, strict: bool) -> bool:
     """Is there something behind the signature? Refused where padding must be zeros."""
-    try:
+    if strict:
         _check_zeros(one.source, start, one.size, "padding after the signature")
-    except VerificationError:
-        if strict:
-            raise
-        return True
-    return False
+    return first_nonzero(one.source, start, one.size) is not None
 
 
 def _check_directories(signature: Signature, dataoff: int) -> None:

@@ -5,7 +5,7 @@ Signatures inside an image are `pipeline.codesign`'s; files on disk are `pipelin
 
 from pipeline.macho.constants import FileType, Platform, arch_name
 from pipeline.macho.image import BuildVersion, Image, LoadCommand, Section, Segment, SignatureCommand, parse_image
-from pipeline.macho.source import BytesSource, Overlay, Part, Source, Window, read_all, size_of
+from pipeline.macho.source import BytesSource, Overlay, Part, Source, Window, first_nonzero, read_all, size_of
 from pipeline.macho.universal import (
     FatArch,
     MachSlice,
@@ -34,6 +34,7 @@ __all__ = [
     "Window",
     "arch_name",
     "build_fat_header",
+    "first_nonzero",
     "is_macho",
     "parse_fat_header",
     "parse_image",

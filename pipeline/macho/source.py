@@ -14,6 +14,7 @@ from pipeline.errors import MalformedFile
 
 # What may be read into memory at once of a part that has no smaller limit of its own (an embedded Info.plist, a CMS).
 LARGEST_READ = 16 * 1024 * 1024
+_BLOCK = 1024 * 1024
 
 
 class Source(Protocol):
@@ -147,3 +148,12 @@ def read_all(source: Source, limit: int = LARGEST_READ) -> bytes:
     if source.size > limit:
         raise MalformedFile(f"{source.size} bytes where no more than {limit} are expected")
     return source.read(0, source.size)
+
+
+def first_nonzero(source: Source, start: int, end: int) -> int | None:
+    """The offset of the first byte in [start, end) that is not zero."""
+    for at in range(start, end, _BLOCK):
+        block = source.read(at, min(_BLOCK, end - at))
+        if block.count(0) != len(block):
+            return at + len(block) - len(block.lstrip(b"\0"))
+    return None
