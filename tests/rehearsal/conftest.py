@@ -10,7 +10,7 @@ import pytest
 from builders.hosts import host_with
 from builders.mach import fat, image
 from builders.notary_user import NotaryUser
-from builders.signing import Workbench
+from builders.workbench import Workbench
 
 from pipeline.host import Host, SystemClock
 from pipeline.rehearsal import Rehearsal

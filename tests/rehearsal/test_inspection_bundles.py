@@ -10,7 +10,7 @@ import pytest
 from builders import edits
 from builders.mach import image
 from builders.notary_user import NotaryUser
-from builders.signing import Workbench
+from builders.workbench import Workbench
 from builders.zips import Symlink, tree_members, zip_of
 
 INVALID = "The signature of the binary is invalid."

@@ -9,7 +9,7 @@ import pytest
 from builders import edits
 from builders.mach import fat, image
 from builders.notary_user import NotaryUser
-from builders.signing import Workbench
+from builders.workbench import Workbench
 from builders.zips import zip_of
 
 NOT_SIGNED = "The binary is not signed."
