@@ -117,6 +117,11 @@ class Levers:
             first = self._seen[endpoint] + at
             self._scheduled.append(_Scheduled(endpoint=endpoint, first=first, last=first + times - 1, fault=fault))
 
+    def cancel_faults(self) -> None:
+        """No request meets a fault any more."""
+        with self._lock:
+            self._scheduled.clear()
+
     def arrived(self, endpoint: Endpoint) -> Fault | None:
         """Counts a request; the fault that it is to meet, if any. Of several, the one scheduled first."""
         with self._lock:
