@@ -58,9 +58,10 @@ def _judge_built(host: Host, folder: Path, built: Built) -> None:
 def _judge(host: Host, folder: Path, proof: Proof, artifact: Artifact) -> Told:
     path = _plain(folder, artifact.path)
     words: tuple[str, ...] = ()
+    not_judged: tuple[str, ...] = ()
     # The digest comes last: what is found before it says more precisely what is wrong.
     if artifact.kind in (Kind.THIN, Kind.UNIVERSAL, Kind.APP):
-        words = proof.of_code(artifact, path)
+        words, not_judged = proof.of_code(artifact, path)
     elif artifact.kind is Kind.TICKET:
         words = proof.of_ticket(artifact, path)
     elif artifact.kind is Kind.ARCHIVE:
@@ -80,7 +81,7 @@ def _judge(host: Host, folder: Path, proof: Proof, artifact: Artifact) -> Told:
             raise VerificationError(f"has {path.stat().st_size} bytes, and {artifact.size} are recorded")
     if path.name == _SUMS:
         words = _judge_sums(host, path, proof)
-    return Told(path=artifact.path, kind=str(artifact.kind), sha256=artifact.sha256, words=words)
+    return Told(path=artifact.path, kind=str(artifact.kind), sha256=artifact.sha256, words=words, not_judged=not_judged)
 
 
 def _judge_sums(host: Host, path: Path, proof: Proof) -> tuple[str, ...]:

@@ -47,8 +47,11 @@ class Proof:
     evidence: Evidence
     anchors: Anchors
 
-    def of_code(self, artifact: Artifact, path: Path) -> tuple[str, ...]:
-        """Every digest and signature holds, the slices are the recorded ones, and so is what the notary said."""
+    def of_code(self, artifact: Artifact, path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Every digest and signature holds, the slices are the recorded ones, and so is what the notary said.
+
+        Returns the words of it, and what was not judged.
+        """
         slices = disk.verify_path(path, anchors=self.anchors, strict_padding=True)
         found = tuple(map(_slice, slices))
         for one in {*found, *artifact.slices}:
@@ -59,8 +62,7 @@ class Proof:
         words = [f"{one.arch}: CDHash {one.cdhash}, {_signer(one)}" for one in slices]
         words += self._notarization(artifact)
         words += self._staple(artifact, path)
-        words += sorted({f"not judged: {what}" for one in slices for what in one.not_judged})
-        return tuple(words)
+        return tuple(words), tuple(sorted({what for one in slices for what in one.not_judged}))
 
     def of_ticket(self, artifact: Artifact, path: Path) -> tuple[str, ...]:
         """A ticket beside bare tools: genuine, and whose it is."""

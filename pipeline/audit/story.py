@@ -35,6 +35,7 @@ class Told:
     kind: str
     sha256: str
     words: tuple[str, ...]
+    not_judged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +75,8 @@ class AuditReport:
         source = f"commit {self.commit}" if self.commit else "no commit"
         yield f"made from {source}{', with changes that were not committed' if self.dirty else ''}"
         yield ""
-        yield f"The log holds: {self.lines} lines of {len(self.runs)} runs; the newest is {self.head}"
+        runs = "1 run" if len(self.runs) == 1 else f"{len(self.runs)} runs"
+        yield f"The log holds: {self.lines} lines, {runs}; the newest line is {self.head}"
         for run in self.runs:
             if run.sealed:
                 yield "  a crash tore the last line; it was sealed by the next run"
@@ -89,4 +91,6 @@ class AuditReport:
             for words in artifact.words:
                 yield f"      {words}"
         yield ""
+        for what in sorted({what for artifact in self.artifacts for what in artifact.not_judged}):
+            yield f"Not judged: {what}."
         yield "It may be published." if self.publishable else "Everything is as it was recorded."

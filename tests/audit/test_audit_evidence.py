@@ -49,7 +49,7 @@ def test_a_true_folder_tells_its_story(outputs: Path) -> None:
     ]
     assert report.earlier == ("26.1121.0001.json",)
     text = report.to_text()
-    for words in ("LOCAL", "c0ffee", "6 lines of 2 runs", report.head, "run run1", "dist/tool.tar", "lists tool.tar"):
+    for words in ("LOCAL", "c0ffee", "6 lines, 2 runs", report.head, "run run1", "dist/tool.tar", "lists tool.tar"):
         assert words in text
     document = json.loads(json.dumps(report.to_json()))
     assert document["version"] == "26.1121.0002"
