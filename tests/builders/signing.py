@@ -1,47 +1,32 @@
-"""Signs images and bundles as a release does, with the identity and the time stamps of a rehearsal."""
+"""Signing and verifying bytes in memory, for tests that ask what is in a signature."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-from pipeline import disk
-from pipeline.codesign.code_directory import Flags
-from pipeline.codesign.options import SigningOptions
-from pipeline.host import Host
-from pipeline.timestamps import TimestampClient
-from pipeline.toolchain.services import Services
+from builders.chain import SIGNED_AT, Chain
+from pipeline.codesign import Expectations, Identity, SigningOptions, VerifiedSlice, sign_slices, verify_slices
+from pipeline.codesign.signature import Signature, read_signature
+from pipeline.macho import BytesSource, Part, read_slices
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workbench:
-    host: Host
-    services: Services
-    scratch: Path
+def whole(parts: tuple[Part, ...]) -> bytes:
+    return b"".join(part if isinstance(part, bytes) else part.read(0, part.size) for part in parts)
 
-    @property
-    def timestamper(self) -> Callable[[bytes], bytes]:
-        host, services = self.host, self.services
-        assert services.timestamp_url is not None
-        roots = services.anchors.timestamp_roots
-        return TimestampClient(host.http, host.clock, host.entropy, services.timestamp_url, roots=roots).token
 
-    def options(self, **changes: Any) -> SigningOptions:
-        """The hardened runtime and an identifier, unless `changes` say otherwise."""
-        chosen = {"identifier": "com.example.tool", "flags": Flags.RUNTIME, "anchors": self.services.anchors}
-        return SigningOptions(**(chosen | changes))
+def sign(data: bytes, options: SigningOptions, chain: Chain | None = None, *, file_name: str = "tool") -> bytes:
+    """The signed file; ad hoc without a chain."""
+    identity: Identity | None = chain.identity if chain else None
+    plan = sign_slices(
+        read_slices(BytesSource(data)), options, file_name=file_name, identity=identity, signing_time=SIGNED_AT
+    )
+    return whole(plan.parts)
 
-    def sign(self, image: bytes, **changes: Any) -> bytes:
-        source, output = self.scratch / "in", self.scratch / "out"
-        source.write_bytes(image)
-        arguments = (self.options(**changes), self.services.identity, self.timestamper, self.host.clock.now())
-        disk.sign_file(self.host.files, source, output, *arguments)
-        return output.read_bytes()
 
-    def sign_bundle(self, bundle: Path, output: Path) -> Path:
-        options = self.options(identifier=None)
-        arguments = (options, self.services.identity, self.timestamper, self.host.clock.now())
-        disk.sign_bundle(self.host.files, bundle, output, *arguments)
-        return output
+def signatures(data: bytes) -> list[Signature]:
+    """The signature of every slice; each must have one."""
+    found = [read_signature(one) for one in read_slices(BytesSource(data))]
+    assert None not in found
+    return [signature for signature in found if signature is not None]
+
+
+def verify(data: bytes, chain: Chain, *, strict_padding: bool = True) -> tuple[VerifiedSlice, ...]:
+    return verify_slices(BytesSource(data), Expectations(anchors=chain.anchors, strict_padding=strict_padding))
