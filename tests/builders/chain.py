@@ -118,6 +118,12 @@ def certificate(
     return change(builder).sign(signer, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
+@lru_cache
+def root_certificate(kind: str = "rsa") -> bytes:
+    """The one root of all chains here, as Apple's is of code signing and time stamping alike."""
+    return certificate(subject("Test Root"), key("root", kind), subject("Test Root"), key("root", kind), authority=True)
+
+
 def build_chain(
     *,
     leaf_name: x509.Name,
@@ -132,7 +138,7 @@ def build_chain(
     """Leaf, one intermediate, root; `change` is given the leaf's builder before it is signed."""
     root_name, intermediate_name = subject("Test Root"), subject("Test Intermediate")
     root_key, intermediate_key, leaf_key = key("root", kind), key("intermediate", kind), key("leaf", kind)
-    root = certificate(root_name, root_key, root_name, root_key, authority=True)
+    root = root_certificate(kind)
     intermediate = certificate(
         intermediate_name, intermediate_key, root_name, root_key, authority=True, markers=intermediate_markers
     )
@@ -182,7 +188,7 @@ def apple_development(team: str = "ABCDE12345") -> Chain:
 
 
 def time_stamping(*, not_before: datetime = NOT_BEFORE, not_after: datetime = NOT_AFTER) -> Chain:
-    """A time-stamp authority's chain, under a root with the name and key of the code signing chains' root."""
+    """A time-stamp authority's chain."""
     return build_chain(
         leaf_name=subject("Timestamp Signer TEST"),
         leaf_markers=(),
