@@ -20,12 +20,12 @@ _LONGEST_TEXT = 64 * 1024
 _TYPOGRAPHY = str.maketrans(
     {"\u2019": "'", "\u2018": "'", "\u201c": '"', "\u201d": '"', "\u2212": "-", "\u2013": "-", "\u00a0": " "}
 )
-_OSSTATUS = re.compile(r"(?<![\w.-])-[0-9]{3,5}(?![0-9.])", re.ASCII)
+_OSSTATUS = re.compile(r"(?<![\w.-])-[0-9]{3,5}(?![0-9]|\.[0-9])", re.ASCII)
 # The same number as an unsigned 32-bit word, as some logs write it.
 _UNSIGNED = re.compile(r"(?<![\w.])(?:4294[0-9]{6}|0x[fF]{3}[0-9a-fA-F]{5})(?![\w.])", re.ASCII)
 _HTTP = re.compile(r"\b(?:HTTP|status ?code)\b[^0-9\n]{0,14}([1-5][0-9]{2})\b", re.ASCII | re.IGNORECASE)
 _EXIT = re.compile(
-    r"\b(?:exit(?:ed)?|status|code|error|return(?:ed|s)?)\b[^0-9\n-]{0,12}([0-9]{1,3})(?![0-9.])",
+    r"\b(?:exit(?:ed)?|status|code|error|return(?:ed|s)?)\b[^0-9\n-]{0,12}([0-9]{1,3})(?![0-9]|\.[0-9])",
     re.ASCII | re.IGNORECASE,
 )
 _BARE = re.compile(r"\s*([0-9]{1,4})\s*", re.ASCII)

@@ -10,6 +10,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes on a busy machine says nothing about the code.
+settings.register_profile("house", deadline=None)
+settings.load_profile("house")
 
 sys.path.insert(0, str(Path(__file__).parent))
 
