@@ -54,9 +54,13 @@ class Chain:
         return Anchors(roots=root, timestamp_roots=root, ticket_roots=root)
 
 
-@lru_cache
 def key(name: str, kind: str = "rsa") -> PrivateKey:
     """A key of its own for each name."""
+    return _key(name, kind)
+
+
+@lru_cache
+def _key(_name: str, kind: str) -> PrivateKey:
     if kind == "ec":
         return ec.generate_private_key(ec.SECP256R1())
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -119,8 +123,8 @@ def certificate(
 
 
 @lru_cache
-def root_certificate(kind: str = "rsa") -> bytes:
-    """The one root of all chains here, as Apple's is of code signing and time stamping alike."""
+def root_certificate(kind: str) -> bytes:
+    """The one root of all chains with keys of this kind, as Apple's is of code signing and time stamping alike."""
     return certificate(subject("Test Root"), key("root", kind), subject("Test Root"), key("root", kind), authority=True)
 
 
@@ -136,8 +140,9 @@ def build_chain(
     change: Callable[[x509.CertificateBuilder], x509.CertificateBuilder] = lambda builder: builder,
 ) -> Chain:
     """Leaf, one intermediate, root; `change` is given the leaf's builder before it is signed."""
-    root_name, intermediate_name = subject("Test Root"), subject("Test Intermediate")
-    root_key, intermediate_key, leaf_key = key("root", kind), key("intermediate", kind), key("leaf", kind)
+    authority = f"Test Intermediate {' '.join(intermediate_markers)}".strip()
+    root_name, intermediate_name = subject("Test Root"), subject(authority)
+    root_key, intermediate_key, leaf_key = key("root", kind), key(authority, kind), key("leaf", kind)
     root = root_certificate(kind)
     intermediate = certificate(
         intermediate_name, intermediate_key, root_name, root_key, authority=True, markers=intermediate_markers
