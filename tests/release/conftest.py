@@ -61,7 +61,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, prebuilt: Path) -> Worksh
 @pytest.fixture
 def released(finished: Workshop, tmp_path: Path) -> Workshop:
     """A copy of a whole rehearsal release, to be changed."""
-    return finished.copy(tmp_path / "a checkout")
+    return finished.copy(tmp_path / "a released checkout")
 
 
 def pytest_configure() -> None:

@@ -19,7 +19,7 @@ def outputs_of(workshop: Workshop) -> set[str]:
 
 def test_failing_compiler(workshop: Workshop) -> None:
     """A compiler that fails is exit 3 with its last lines, and no output is left for a later stage."""
-    workshop.configure(command=["sh", "-c", "echo no such header >&2; exit 7"])
+    workshop.configure(command=["sh", "-c", "echo no such header >&2; exit 7", "{output}", "{debug_output}"])
     ran = workshop.invoke("release")
     assert ran.code == 3
     assert "no such header" in ran.err
@@ -30,7 +30,7 @@ def test_failing_compiler(workshop: Workshop) -> None:
 
 def test_failing_compiler_after_a_good_release(released: Workshop) -> None:
     """What an earlier build left is not taken for a fresh one when the next build fails."""
-    released.configure(command=["false"])
+    released.configure(command=["false", "{output}", "{debug_output}"])
     assert released.invoke("release").code == 3
     assert not (released.outputs / "unsigned").exists()
     assert not (released.outputs / "release.json").exists()
@@ -41,7 +41,7 @@ def test_failing_compiler_after_a_good_release(released: Workshop) -> None:
 
 def test_build_that_leaves_nothing(workshop: Workshop) -> None:
     """A build that succeeds and leaves no file is exit 3."""
-    workshop.configure(command=["true"])
+    workshop.configure(command=["true", "{output}", "{debug_output}"])
     ran = workshop.invoke("release")
     assert ran.code == 3
     assert "left no meshagent" in ran.err
@@ -49,7 +49,7 @@ def test_build_that_leaves_nothing(workshop: Workshop) -> None:
 
 def test_missing_program(workshop: Workshop) -> None:
     """A build command whose program is not there is exit 12 and named."""
-    workshop.configure(command=["no-such-make-at-all", "{output}"])
+    workshop.configure(command=["no-such-make-at-all", "{output}", "{debug_output}"])
     ran = workshop.invoke("release")
     assert ran.code == 12
     assert "no-such-make-at-all" in ran.err
@@ -65,7 +65,7 @@ def test_wrong_architecture(workshop: Workshop) -> None:
 
 def test_not_a_macho(workshop: Workshop) -> None:
     """A thin file that is not Mach-O is exit 3."""
-    workshop.configure(command=["sh", "-c", "echo '#!/bin/sh' | tee $0 > $1", "{output}", "{debug_output}"])
+    workshop.configure(command=["sh", "-c", 'echo \'#!/bin/sh\' | tee "$0" > "$1"', "{output}", "{debug_output}"])
     ran = workshop.invoke("release")
     assert ran.code == 3
     assert "not a Mach-O" in ran.err
@@ -74,7 +74,7 @@ def test_not_a_macho(workshop: Workshop) -> None:
 def test_universal_where_a_thin_file_belongs(workshop: Workshop, finished: Workshop) -> None:
     """A build that leaves a universal file is refused: its second slice would be of the same architecture again."""
     fat = finished.outputs / "universal" / "meshagent"
-    workshop.configure(command=["sh", "-c", f"cp '{fat}' $0; cp '{fat}' $1", "{output}", "{debug_output}"])
+    workshop.configure(command=["sh", "-c", f"cp '{fat}' \"$0\"; cp '{fat}' \"$1\"", "{output}", "{debug_output}"])
     ran = workshop.invoke("release")
     assert ran.code == 3
     assert "built for x86_64, arm64 instead of" in ran.err
@@ -99,7 +99,8 @@ def test_missing_configuration(workshop: Workshop) -> None:
 
 def test_dirty_tree_is_told_in_a_rehearsal_and_refused_in_a_real_release(workshop: Workshop) -> None:
     """Uncommitted changes: a warning and `dirty` in the manifest in a rehearsal; exit 2 in a real release."""
-    workshop.configure(world="real", more='\n[sign]\nidentity = "identity.p12"\n')
+    (workshop.folder / "identity.p12").write_bytes(b"not read before the checkout is judged")
+    workshop.configure(world="real", more='\n[sign]\nidentity = "identity.p12"\n[notary]\nprofile = "n"\n')
     (workshop.folder / "source" / "changed.txt").write_text("x")
     ran = workshop.invoke("release")
     assert ran.code == 2
@@ -181,7 +182,8 @@ def test_full_disk(workshop: Workshop, size: str) -> None:
 
 def test_two_releases_at_once(workshop: Workshop) -> None:
     """While another process holds the output folder, a release stops at once with exit 13."""
-    workshop.configure(command=["sh", "-c", "touch ../began; while ! test -e ../go; do :; done; exit 1"])
+    wait = "touch ../began; until test -e ../go; do :; done; exit 1"
+    workshop.configure(command=["sh", "-c", wait, "{output}", "{debug_output}"])
     first = subprocess.Popen(
         [sys.executable, "-m", "invoke", "release", "--config", str(workshop.configuration)],
         cwd=ROOT,
@@ -199,8 +201,8 @@ def test_two_releases_at_once(workshop: Workshop) -> None:
 
 def test_builds_run_side_by_side(workshop: Workshop) -> None:
     """Two builds that each wait for the other's mark both end: they ran at the same time."""
-    wait = "touch ../mark.{arch}; until test -e ../mark.x86_64 && test -e ../mark.arm64; do :; done; "
-    workshop.configure(command=["sh", "-c", wait + " ".join(COPY).replace("}", "}")])
+    wait = 'touch ../mark.$0; until test -e ../mark.x86_64 && test -e ../mark.arm64; do :; done; exec "$@"'
+    workshop.configure(command=["sh", "-c", wait, "{arch}", *COPY])
     ran = workshop.invoke("build")
     assert ran.code == 0, ran.err
 

@@ -28,7 +28,7 @@ PRODUCED = [
     f"dist/meshagent-{VERSION}-macos-universal-rehearsal.zip",
     "dist/SHA256SUMS",
 ]
-MACHO = PRODUCED[:6] + ["universal/meshagent.app/Contents/MacOS/meshagent"]
+MACHO = [*PRODUCED[:6], "universal/meshagent.app/Contents/MacOS/meshagent"]
 
 
 def test_manifest_names_every_artifact_with_its_digest(finished: Workshop) -> None:
