@@ -9,6 +9,7 @@ Sources: RFC 5280, section 6; `SecPolicyCreateCodeSigning`, `SecStaticCode::isAp
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +20,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from pipeline.codesign import der
@@ -52,24 +54,32 @@ class Anchors:
 def load_certificate(data: bytes) -> x509.Certificate:
     """One certificate from its DER. Raises MalformedFile where it is none, or not in the bytes that DER would give."""
     try:
-        certificate = x509.load_der_x509_certificate(data)
-        # These parts are read only when asked for, and a signature must not stand on one that cannot be.
-        _ = certificate.subject, certificate.issuer, certificate.extensions, certificate.public_key()
-        written = certificate.public_bytes(Encoding.DER)
-    except (
-        ValueError,
-        TypeError,
-        UnsupportedAlgorithm,
-        x509.UnsupportedGeneralNameType,
-        x509.InvalidVersion,
-        x509.DuplicateExtension,
-    ) as error:
+        with warnings.catch_warnings():
+            # What cryptography only warns of today (a negative serial number) no authority of Apple's kind issues.
+            warnings.simplefilter("error", CryptographyDeprecationWarning)
+            certificate = x509.load_der_x509_certificate(data)
+            # These parts are read only when asked for, and a signature must not stand on one that cannot be.
+            _ = certificate.subject, certificate.issuer, certificate.extensions, certificate.public_key()
+            written = certificate.public_bytes(Encoding.DER)
+    except _NO_CERTIFICATE as error:
         raise MalformedFile(f"not an X.509 certificate: {error}") from error
     signature = der.parse_elements(der.parse(data).content)[-1]
     # Its count of unused bits: cryptography lets any pass whose bits are zero, and no signature covers this byte.
     if written != data or signature.content[:1] != b"\0":
         raise MalformedFile("bytes behind a certificate, or a certificate that is not DER")
     return certificate
+
+
+# cryptography has no one error for a certificate that is none.
+_NO_CERTIFICATE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.UnsupportedGeneralNameType,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    CryptographyDeprecationWarning,
+)
 
 
 def common_name(certificate: x509.Certificate) -> str:
