@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pipeline.codesign.bundle import relative
 from pipeline.codesign.seal_rules import RuleSet
-from pipeline.codesign.tree import EntryKind, Tree, join, parent
+from pipeline.codesign.tree import EntryKind, Tree, join, parent, shown
 
 _SYSTEM = ("/System/", "/Library/")
 # MAXSYMLINKS of Darwin's <sys/param.h>.
@@ -29,20 +29,21 @@ class Scope:
 def link_problem(tree: Tree, path: str, scope: Scope) -> str | None:
     """What is wrong with where a link leads; None if nothing is."""
     target = tree.link(path)
+    told = shown(target)
     if target.startswith("/"):
         if target.startswith(_SYSTEM) and ".." not in target.split("/"):
             return None
-        return f"a link to {target}: an absolute link may lead only into {' or '.join(_SYSTEM)}"
+        return f"a link to {told}: an absolute link may lead only into {' or '.join(_SYSTEM)}"
     found = resolve(tree, parent(path), target)
     if found is None:
-        return f"a link to {target}, which leads out of the bundle or to nothing"
+        return f"a link to {told}, which leads out of the bundle or to nothing"
     inside: Scope | None = scope
     while inside is not None:
         within = "" if found == inside.base else relative(found, inside.base)
         if within is not None:
-            return None if inside.rules.includes(within) else f"a link to {target}, which is not sealed"
+            return None if inside.rules.includes(within) else f"a link to {told}, which is not sealed"
         inside = inside.outer
-    return f"a link to {target}, which leads out of what is sealed"
+    return f"a link to {told}, which leads out of what is sealed"
 
 
 def resolve(tree: Tree, folder: str, target: str) -> str | None:

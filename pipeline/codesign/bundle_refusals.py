@@ -15,7 +15,7 @@ from pipeline.codesign.bundle_links import Scope, link_problem
 from pipeline.codesign.bundle_root import Problem, unsealed
 from pipeline.codesign.seal import Found, rules_of, walk
 from pipeline.codesign.seal_rules import RuleSet
-from pipeline.codesign.tree import EntryKind, Tree, join
+from pipeline.codesign.tree import EntryKind, Tree, join, shown
 from pipeline.errors import ConfigurationError, SigningError
 from pipeline.macho import is_macho
 
@@ -33,8 +33,8 @@ def refuse_bundle(tree: Tree, name: str) -> None:
         return
     path, what = problems[0]
     if len(problems) == 1:
-        raise SigningError(what, where=path)
-    told = "".join(f"\n  {path}: {what}" for path, what in problems)
+        raise SigningError(what, where=shown(path))
+    told = "".join(f"\n  {shown(path)}: {what}" for path, what in problems)
     raise SigningError(f"{len(problems)} things cannot be signed{told}", where=name)
 
 
@@ -53,8 +53,7 @@ def _names(tree: Tree) -> Iterator[Problem]:
             if detritus := [name for name in tree.attributes(path) if name in _DETRITUS]:
                 yield path, f"resource fork or Finder information ({', '.join(detritus)}): remove it with xattr -cr"
             if not _is_utf8(entry.name):
-                shown = entry.name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-                yield join(folder, shown), "the name is no UTF-8: a Mac cannot hold it"
+                yield path, "the name is no UTF-8: a Mac cannot hold it"
                 continue
             key = unicodedata.normalize("NFD", unicodedata.normalize("NFD", entry.name).casefold())
             if key in folded:

@@ -15,7 +15,7 @@ from pipeline.codesign.bundle_root import Problem, unsealed
 from pipeline.codesign.requirements import compile_requirement
 from pipeline.codesign.seal_check import Seal, SealEntry, check_seal, parse_seal, scope_of
 from pipeline.codesign.seal_plist import LARGEST_SEAL
-from pipeline.codesign.tree import EntryKind, Tree, join
+from pipeline.codesign.tree import EntryKind, Tree, join, shown
 from pipeline.codesign.verified import VerifiedSlice
 from pipeline.codesign.verifier import Expectations, verify_slices
 from pipeline.errors import ConfigurationError, ReleaseError, SigningError, VerificationError
@@ -122,8 +122,8 @@ def _raise(problems: Sequence[Problem], name: str) -> None:
         return
     if len(problems) == 1:
         ((path, what),) = problems
-        raise VerificationError(what, where=path)
-    told = [f"\n  {path}: {what}" for path, what in problems[:_MOST_TOLD]]
+        raise VerificationError(what, where=shown(path))
+    told = [f"\n  {shown(path)}: {what}" for path, what in problems[:_MOST_TOLD]]
     rest = len(problems) - len(told)
     more = f"\n  and {rest} more" if rest else ""
     raise VerificationError(f"{len(problems)} things are not as they were sealed{''.join(told)}{more}", where=name)

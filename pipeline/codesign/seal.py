@@ -22,7 +22,7 @@ from pipeline.codesign.seal_rules import (
     derived_rules2,
     installer_rules,
 )
-from pipeline.codesign.tree import EntryKind, Tree, join
+from pipeline.codesign.tree import EntryKind, Tree, join, shown
 from pipeline.errors import SigningError
 from pipeline.macho import read_all
 
@@ -85,8 +85,8 @@ def rules_of(tree: Tree, bundle: Bundle) -> tuple[RuleTable, RuleTable]:
 def walk(tree: Tree, base: str, rules: RuleSet) -> Iterator[Found]:
     """The entries of a folder that a seal of these rules names, in no particular order.
 
-    Nested bundles are not entered; links are not followed. Raises SigningError for what cannot be sealed: a name that
-    is no UTF-8, a socket, a device.
+    Nested bundles are not entered; links are not followed. Raises SigningError for what cannot be sealed: a socket, a
+    device.
     """
     pending = [("", 0)]
     while pending:
@@ -96,17 +96,19 @@ def walk(tree: Tree, base: str, rules: RuleSet) -> Iterator[Found]:
             rule = rules.find(path)
             if entry.kind is EntryKind.FOLDER:
                 if rule is not None and rule.nested and "." in entry.name:
-                    yield Found(path=_text(path, base), kind=entry.kind, rule=rule)
+                    yield Found(path=path, kind=entry.kind, rule=rule)
                 elif rule is None or not rule.excluded:
                     if depth > _DEEPEST_FOLDER:
-                        raise SigningError("folders too deep inside each other", where=join(base, path)[:200])
+                        raise SigningError("folders too deep inside each other", where=shown(join(base, path))[:200])
                     pending.append((path, depth + 1))
             elif entry.kind is EntryKind.OTHER:
-                raise SigningError("neither a file, a folder nor a link: it cannot be sealed", where=join(base, path))
+                raise SigningError(
+                    "neither a file, a folder nor a link: it cannot be sealed", where=shown(join(base, path))
+                )
             elif entry.kind is EntryKind.LINK and entry.name.lower() == ".ds_store":
-                raise SigningError("a .DS_Store that is a link cannot be sealed", where=join(base, path))
+                raise SigningError("a .DS_Store that is a link cannot be sealed", where=shown(join(base, path)))
             elif rule is not None and rule.sealed:
-                yield Found(path=_text(path, base), kind=entry.kind, rule=rule)
+                yield Found(path=path, kind=entry.kind, rule=rule)
 
 
 def nested_code(tree: Tree, bundle: Bundle) -> tuple[str, ...]:
@@ -125,7 +127,8 @@ def build_seal(
     """The bytes of `CodeResources` for a bundle.
 
     `hash_types` are those of its CodeDirectories; `nested` has an entry for each path of `nested_code`; `tables` are
-    other rules than codesign's own. Raises SigningError where something cannot be sealed.
+    other rules than codesign's own. Raises SigningError where something cannot be sealed, MalformedFile for a name or
+    a link that is no UTF-8.
     """
     rules, rules2 = tables or rules_of(tree, bundle)
     found = list(walk(tree, bundle.base, RuleSet(rules, main_file=bundle.main_in_base)))
@@ -171,19 +174,9 @@ def _value(
         code = nested[found.path]
         value = {"cdhash": code.cdhash, "requirement": code.requirement}
     elif found.kind is EntryKind.LINK:
-        value = {"symlink": _text(tree.link(join(base, found.path)), base)}
+        value = {"symlink": tree.link(join(base, found.path))}
     else:
         value = {HASH_KEYS[kind]: digests[found.path][kind.algorithm][: kind.size] for kind in hash_types}
     if found.rule.optional:
         value["optional"] = True
     return value["hash"] if value.keys() == {"hash"} else value
-
-
-def _text(text: str, base: str) -> str:
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-            raise SigningError(f"the name {shown} is no UTF-8: macOS could not write it", where=base or None) from error
-    return text

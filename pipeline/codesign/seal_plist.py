@@ -61,7 +61,7 @@ def build_plist(values: Mapping[str, Any]) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError as error:
-        raise MalformedFile(f"{error.object[error.start - 20 : error.end + 20]!r} is no UTF-8") from error
+        raise MalformedFile(f"{error.object[max(error.start - 20, 0) : error.end + 20]!r} is no UTF-8") from error
 
 
 def _element(value: object, indent: int) -> Iterator[str]:

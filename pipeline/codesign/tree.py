@@ -63,6 +63,11 @@ def join(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
 
 
+def shown(path: str) -> str:
+    """A path for a message: bytes that are no UTF-8 as escapes."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def parent(path: str) -> str:
     return path.rpartition("/")[0]
 

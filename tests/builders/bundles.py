@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import plistlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from builders import mach
 
 IDENTIFIER = "com.example.tool"
+
+Files = Mapping[str, bytes | str | None]
+"""By path: a file's content, a link's text, or None for an empty folder."""
 
 
 def universal(kind: str = "execute") -> bytes:
@@ -15,8 +19,8 @@ def universal(kind: str = "execute") -> bytes:
     return mach.fat(mach.image(arch="x86_64", kind=kind, minimum="10.13"), mach.image(arch="arm64", kind=kind))
 
 
-def write(folder: Path, files: dict[str, bytes | str | None]) -> Path:
-    """Files, links (a text), and empty folders (None), by their paths in a folder. A Mach-O file may be executed."""
+def write(folder: Path, files: Files) -> Path:
+    """Make what these paths say in a folder, and return the folder. A Mach-O file or a script may be executed."""
     for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +42,7 @@ def info(executable: str | None, identifier: str = IDENTIFIER, kind: str = "APPL
     return plistlib.dumps(values)
 
 
-def app(folder: Path, *, code: bytes | None = None, files: dict[str, bytes | str | None] | None = None) -> Path:
+def app(folder: Path, *, code: bytes | None = None, files: Files | None = None) -> Path:
     """A plain app, `Tool.app`, without nested code: executable, Info.plist, PkgInfo, resources."""
     content: dict[str, bytes | str | None] = {
         "Contents/Info.plist": info("tool"),
@@ -49,7 +53,7 @@ def app(folder: Path, *, code: bytes | None = None, files: dict[str, bytes | str
         "Contents/Resources/en.lproj/Localizable.strings": b'"a" = "b";\n',
         "Contents/Resources/Base.lproj/Main.nib": b"nib",
     }
-    return write(folder / "Tool.app", content | (files or {}))
+    return write(folder / "Tool.app", {**content, **(files or {})})
 
 
 def framework(name: str, *, code: bytes | None = None, version: str = "A") -> dict[str, bytes | str | None]:
@@ -67,7 +71,7 @@ def framework(name: str, *, code: bytes | None = None, version: str = "A") -> di
     }
 
 
-def under(folder: str, files: dict[str, bytes | str | None]) -> dict[str, bytes | str | None]:
+def under(folder: str, files: Files) -> dict[str, bytes | str | None]:
     return {f"{folder}/{name}": content for name, content in files.items()}
 
 
