@@ -16,12 +16,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
-from pipeline.host import Host
+from pipeline.host import Entropy
 from pipeline.rehearsal import answers, grants
 from pipeline.rehearsal.bearer import is_authenticated
 from pipeline.rehearsal.keys import Keys
 from pipeline.rehearsal.levers import Answer, Endpoint, Levers
-from pipeline.rehearsal.server import Request
+from pipeline.rehearsal.server import Now, Request
 from pipeline.rehearsal.state import State, Status, Submission
 
 PATH = "/notary/v2"
@@ -34,11 +34,12 @@ Judge = Callable[[Submission], Submission]
 
 
 class NotaryService:
-    def __init__(self, keys: Keys, state: State, levers: Levers, host: Host, judge: Judge) -> None:
+    def __init__(self, keys: Keys, state: State, levers: Levers, entropy: Entropy, now: Now, judge: Judge) -> None:
         self._keys = keys
         self._state = state
         self._levers = levers
-        self._host = host
+        self._entropy = entropy
+        self._now = now
         self._judge = judge
         self._polls: Counter[str] = Counter()
         self._log_requests: Counter[str] = Counter()
@@ -53,7 +54,7 @@ class NotaryService:
         return Endpoint.LOG_ADDRESS if one["logs"] else Endpoint.STATUS
 
     def answer(self, request: Request) -> Answer:
-        now = self._host.clock.now() + self._levers.clock_skew
+        now = self._now()
         authorization = request.headers.get("authorization")
         if not is_authenticated(authorization, self._keys.api, request.method, request.path, now):
             return answers.UNAUTHENTICATED
@@ -87,7 +88,7 @@ class NotaryService:
         if not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
             detail = "Provided sha256 digest of the submission must be a 64-digit hexadecimal string"
             return answers.bad_request(detail)
-        identifier = str(uuid.UUID(bytes=self._host.entropy.bytes(16), version=4))
+        identifier = str(uuid.UUID(bytes=self._entropy.bytes(16), version=4))
         with self._state.changing():
             earlier = self._state.submissions()
             submission = Submission(

@@ -8,15 +8,14 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from urllib.parse import parse_qs, unquote
 
-from pipeline.host import Clock, Files
+from pipeline.host import Files
 from pipeline.redact import Secret
 from pipeline.rehearsal import answers, grants
 from pipeline.rehearsal.levers import Answer, Endpoint, Levers
 from pipeline.rehearsal.multipart import Multipart
-from pipeline.rehearsal.server import Request
+from pipeline.rehearsal.server import Now, Request
 from pipeline.rehearsal.signature_v4 import refusal
 from pipeline.rehearsal.state import State, Submission
 from pipeline.rehearsal.upload_body import receive
@@ -25,11 +24,11 @@ _LARGEST_OBJECT = 5 * 1024**3  # of one PUT, by S3's documentation
 
 
 class ObjectStore:
-    def __init__(self, key: Secret, state: State, files: Files, levers: Levers, clock: Clock) -> None:
+    def __init__(self, key: Secret, state: State, files: Files, levers: Levers, now: Now) -> None:
         self._key = key
         self._state = state
         self._levers = levers
-        self._clock = clock
+        self._now = now
         self._multipart = Multipart(state, files)
 
     def endpoint(self, method: str, path: str, query: str) -> Endpoint | None:
@@ -93,6 +92,3 @@ class ObjectStore:
             return answers.NO_SUCH_KEY
         headers = {"Server": "AmazonS3", "Content-Type": "application/json"}
         return Answer(status=200, headers=headers, body=json.dumps(document, indent=2).encode())
-
-    def _now(self) -> datetime:
-        return self._clock.now() + self._levers.clock_skew

@@ -25,7 +25,7 @@ from pipeline.rehearsal.levers import Levers
 from pipeline.rehearsal.log import write_log
 from pipeline.rehearsal.notary_service import NotaryService
 from pipeline.rehearsal.object_store import ObjectStore
-from pipeline.rehearsal.server import LoopbackServer, Service
+from pipeline.rehearsal.server import LoopbackServer, Now, Service
 from pipeline.rehearsal.signature_v4 import REGION
 from pipeline.rehearsal.state import State, Status, Submission
 from pipeline.rehearsal.ticket_service import SHA1, SHA256, TicketService, write_ticket
@@ -74,12 +74,12 @@ class Rehearsal:
 
     def _routes(self, keys: Keys) -> dict[str, Service]:
         host, levers, chains = self._host, self.levers, keys.chains
-        judge = _Judge(keys, self.state, levers, host)
+        judge = _Judge(keys, self.state, levers, host, self._now)
         return {
-            notary_service.PATH: NotaryService(keys, self.state, levers, host, judge),
+            notary_service.PATH: NotaryService(keys, self.state, levers, host.entropy, self._now, judge),
             ticket_service.PATH: TicketService(chains.ticket, self.state, levers),
-            timestamp_authority.PATH: TimestampAuthority(chains.timestamp, levers, host.clock, host.entropy),
-            "/": ObjectStore(keys.object_store, self.state, host.files, levers, host.clock),
+            timestamp_authority.PATH: TimestampAuthority(chains.timestamp, self._now, host.entropy),
+            "/": ObjectStore(keys.object_store, self.state, host.files, levers, self._now),
         }
 
 
@@ -114,15 +114,16 @@ def _identity(chain: KeyedChain) -> Identity:
 class _Judge:
     """From an uploaded object to a verdict: log and ticket first, so that a status never stands without them."""
 
-    def __init__(self, keys: Keys, state: State, levers: Levers, host: Host) -> None:
+    def __init__(self, keys: Keys, state: State, levers: Levers, host: Host, now: Now) -> None:
         self._keys = keys
         self._state = state
         self._levers = levers
         self._host = host
+        self._now = now
 
     def __call__(self, submission: Submission) -> Submission:
-        now = self._host.clock.now() + self._levers.clock_skew
-        report, sha256 = self._inspect(submission)
+        now = self._now()
+        report, sha256 = self._inspect(submission, now)
         status = Status.ACCEPTED if report.is_accepted else Status.INVALID
         status = self._levers.verdict or status
         for issue in report.issues:
@@ -137,7 +138,7 @@ class _Judge:
         self._state.save_log(submission.id, write_log(submission, status, report, sha256=said, without=without))
         return replace(submission, status=status)
 
-    def _inspect(self, submission: Submission) -> tuple[Report, str]:
+    def _inspect(self, submission: Submission, now: datetime) -> tuple[Report, str]:
         """The report, and the digest of what was uploaded: it must be the one that was submitted."""
         place = self._state.object_path(submission.bucket, submission.object)
         with place.open("rb") as stream:
@@ -146,7 +147,7 @@ class _Judge:
             return Report(issues=(_other_bytes(submission, sha256),), contents=()), sha256
         chains = self._keys.chains
         roots = Roots(code=chains.developer_id.chain[-1:], timestamps=chains.timestamp.chain[-1:])
-        return inspect(place, submission.name, roots, self._host.clock.now()), sha256
+        return inspect(place, submission.name, roots, now), sha256
 
 
 def _other_bytes(submission: Submission, sha256: str) -> Issue:

@@ -27,6 +27,10 @@ _BLOCK = 1024 * 1024
 _LARGEST_DOCUMENT = 4 * 1024 * 1024
 
 
+Now = Callable[[], datetime]
+"""The clock of the services: the host's, and what a lever adds to it. Aware, in UTC."""
+
+
 class ConnectionEnded(Exception):
     """The client went away in the middle of its request, or a lever cut it: nothing has been asked."""
 
@@ -96,7 +100,7 @@ class LoopbackServer:
     answered with 500 and raised when the block ends.
     """
 
-    def __init__(self, routes: Mapping[str, Service], levers: Levers, now: Callable[[], datetime]) -> None:
+    def __init__(self, routes: Mapping[str, Service], levers: Levers, now: Now) -> None:
         self._server = _Server(routes, levers, now)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="rehearsal")
 
@@ -124,7 +128,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = False  # so that server_close joins them
     request_queue_size = 128
 
-    def __init__(self, routes: Mapping[str, Service], levers: Levers, now: Callable[[], datetime]) -> None:
+    def __init__(self, routes: Mapping[str, Service], levers: Levers, now: Now) -> None:
         self.now = now
         self.routes = dict(sorted(routes.items(), key=lambda item: -len(item[0])))
         self.levers = levers

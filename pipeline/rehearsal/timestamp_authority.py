@@ -9,27 +9,32 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from asn1crypto import algos, cms, core, tsp, x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from pipeline.host import Clock, Entropy
+from pipeline.host import Entropy
 from pipeline.rehearsal.chains import KeyedChain
-from pipeline.rehearsal.levers import Answer, Endpoint, Levers, TimestampFault
-from pipeline.rehearsal.server import Request
+from pipeline.rehearsal.levers import Answer, Endpoint, TimestampFault
+from pipeline.rehearsal.server import Now, Request
 
 PATH = "/ts01"
 POLICY = "1.2.3.4.5.6"
 _LENGTHS = {"sha1": 20, "sha256": 32, "sha384": 48, "sha512": 64}
 
 
+class _Response(core.Sequence):  # type: ignore[misc]
+    """TimeStampResp; that of asn1crypto cannot be without a token, as a rejection is."""
+
+    _fields: ClassVar = [("status", tsp.PKIStatusInfo), ("time_stamp_token", cms.ContentInfo, {"optional": True})]
+
+
 class TimestampAuthority:
-    def __init__(self, signer: KeyedChain, levers: Levers, clock: Clock, entropy: Entropy) -> None:
+    def __init__(self, signer: KeyedChain, now: Now, entropy: Entropy) -> None:
         self._signer = signer
-        self._levers = levers
-        self._clock = clock
+        self._now = now
         self._entropy = entropy
 
     def endpoint(self, method: str, path: str, query: str) -> Endpoint | None:
@@ -43,7 +48,7 @@ class TimestampAuthority:
         body = self._reply(request.body.document(), request.fault).dump()
         return Answer(status=200, headers={"Content-Type": "application/timestamp-reply"}, body=body)
 
-    def _reply(self, query: bytes, fault: TimestampFault | None) -> tsp.TimeStampResp:
+    def _reply(self, query: bytes, fault: TimestampFault | None) -> _Response:
         try:
             asked = tsp.TimeStampReq.load(query, strict=True)
             asked.native  # noqa: B018  # asn1crypto parses the inside only when it is asked for
@@ -62,10 +67,10 @@ class TimestampAuthority:
         if fault is TimestampFault.REJECTED:
             return _rejection("system_failure")
         token = self._token(asked, fault)
-        return tsp.TimeStampResp({"status": {"status": "granted"}, "time_stamp_token": token})
+        return _Response({"status": {"status": "granted"}, "time_stamp_token": token})
 
     def _token(self, asked: tsp.TimeStampReq, fault: TimestampFault | None) -> cms.ContentInfo:
-        now = (self._clock.now() + self._levers.clock_skew).replace(microsecond=0)
+        now = self._now().replace(microsecond=0)
         imprint = {
             "hash_algorithm": asked["message_imprint"]["hash_algorithm"],
             "hashed_message": asked["message_imprint"]["hashed_message"].native,
@@ -127,5 +132,5 @@ def _signed_attributes(content: bytes, now: datetime, leaf: bytes) -> cms.CMSAtt
     )
 
 
-def _rejection(reason: str) -> tsp.TimeStampResp:
-    return tsp.TimeStampResp({"status": {"status": "rejection", "fail_info": {reason}}})
+def _rejection(reason: str) -> _Response:
+    return _Response({"status": {"status": "rejection", "fail_info": {reason}}})

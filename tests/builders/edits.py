@@ -17,6 +17,9 @@ DEVELOPER_ID_OID = bytes.fromhex("060a2a864886f7636406010d")
 MESSAGE_DIGEST_OID = bytes.fromhex("06092a864886f70d010904")
 
 
+CODE_SIGNATURE_COMMAND, BUILD_VERSION_COMMAND = 0x1D, 0x32
+
+
 def put(data: bytes, offset: int, new: bytes) -> bytes:
     """The same length with other bytes at `offset`."""
     assert 0 <= offset <= len(data) - len(new)
@@ -60,3 +63,17 @@ def command(data: bytes, number: int) -> int:
 def renamed(data: bytes, number: int, other: int = 0x29) -> bytes:
     """The load command becomes another one that says nothing here (LC_DATA_IN_CODE)."""
     return put(data, command(data, number), struct.pack("<I", other))
+
+
+def spoilt_in_every_way(tool: bytes) -> dict[str, bytes]:
+    """Name → bytes; `tool` is thin, signed, and has entitlements in which something is false."""
+    cms, _ = blob(tool, CMS)
+    token = find(tool, TOKEN_OID, cms)
+    return {
+        "unsigned": renamed(tool, CODE_SIGNATURE_COMMAND),
+        "changed": flip(tool, 0x1000),
+        "adhoc": put(tool, cms + 4, struct.pack(">I", 8)),
+        "unstamped": flip(tool, token + len(TOKEN_OID) - 1),
+        "debuggable": replaced(tool, b"<false/>", b"<true/> "),
+        "old": put(tool, command(tool, BUILD_VERSION_COMMAND) + 16, b"\x00\x08\x0a\x00"),
+    }

@@ -30,7 +30,11 @@ class Workbench:
 
     def options(self, **changes: Any) -> SigningOptions:
         """The hardened runtime and an identifier, unless `changes` say otherwise."""
-        chosen = {"identifier": "com.example.tool", "flags": Flags.RUNTIME, "anchors": self.services.anchors}
+        chosen: dict[str, Any] = {
+            "identifier": "com.example.tool",
+            "flags": Flags.RUNTIME,
+            "anchors": self.services.anchors,
+        }
         return SigningOptions(**(chosen | changes))
 
     def sign(self, image: bytes, **changes: Any) -> bytes:

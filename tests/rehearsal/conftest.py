@@ -1,4 +1,4 @@
-"""Rehearsals with keys made once, and code that the engine signed well once: what tests spoil, they spoil in the bytes."""
+"""Rehearsals with keys made once, and code signed well once: what tests spoil, they spoil in the bytes."""
 
 from __future__ import annotations
 

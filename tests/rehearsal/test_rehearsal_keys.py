@@ -113,7 +113,7 @@ def test_every_subject_says_rehearsal(keys: Path, name: str) -> None:
 
 
 def test_the_chain_is_shaped_like_developer_id(keys: Path) -> None:
-    """Leaf and intermediate bear Apple's markers, and the leaf its team and the code-signing usage, as asn1crypto reads."""
+    """Leaf and intermediate bear Apple's markers, the leaf its team and the code-signing usage."""
     pems = load_pem_x509_certificates((keys / "keys" / "developer-id.pem").read_bytes())
     leaf, intermediate, root = (x509.Certificate.load(one.public_bytes(Encoding.DER)) for one in pems)
     said = leaf.subject.native
@@ -140,7 +140,7 @@ def test_openssl_accepts_each_chain(keys: Path, tmp_path: Path, name: str) -> No
     blocks = [f"{block}-----END CERTIFICATE-----\n" for block in pem.split("-----END CERTIFICATE-----\n")[:3]]
     for file, block in zip(("leaf", "intermediate", "root"), blocks, strict=True):
         (tmp_path / file).write_text(block)
-    argv = [
+    argv: list[str | Path] = [
         openssl,
         "verify",
         "-ignore_critical",

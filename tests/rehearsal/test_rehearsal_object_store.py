@@ -148,7 +148,7 @@ def test_clocks_too_far_apart(user: NotaryUser, grant: Grant, rehearsal: Rehears
 
 
 def test_an_object_is_put_once_on_condition(user: NotaryUser, grant: Grant, rehearsal: Rehearsal) -> None:
-    """`If-None-Match: *` stores where nothing is, and answers 412 where something is; without it the object is replaced."""
+    """`If-None-Match: *` stores where nothing is and answers 412 elsewhere; without it the object is replaced."""
     url, headers = user.signed(grant, DATA, headers={"If-None-Match": "*"})
     assert requests.put(url, data=DATA, headers=headers, timeout=60).status_code == 200
     answer = requests.put(url, data=DATA, headers=headers, timeout=60)

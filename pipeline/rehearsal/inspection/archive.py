@@ -65,22 +65,23 @@ Tree = Mapping[str, Entry]
 
 
 class Scratch:
-    """Numbered places for contents, in one folder that the caller removes."""
+    """Numbered places for contents, in one folder that the caller removes, and `room` bytes for all of them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, room: int = _LARGEST_TREE) -> None:
         self._folder = folder
         self._numbers = count()
-        self._left = _LARGEST_TREE
+        self._room = room
 
     def keep(self, source: IO[bytes] | gzip.GzipFile) -> File:
         place = self._folder / str(next(self._numbers))
         size = 0
         with place.open("xb") as target:
             while block := source.read(_BLOCK):
-                size += target.write(block)
-                if size > self._left:
-                    raise Broken("unpacks to more than an archive may hold")
-        self._left -= size
+                size += len(block)
+                self._room -= len(block)
+                if self._room < 0:
+                    raise Broken("unpacks to more than there is room for")
+                target.write(block)
         return File(place=place, size=size)
 
 

@@ -1,0 +1,90 @@
+"""The loopback server: it ends with its block, whatever its clients do, and hides no defect."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+import requests
+
+from pipeline.host import Host, SystemClock
+from pipeline.rehearsal import Answer, Endpoint, Levers, Rehearsal
+from pipeline.rehearsal.server import LoopbackServer, Request
+
+
+class Clumsy:
+    """A service with a defect."""
+
+    def endpoint(self, method: str, path: str, query: str) -> Endpoint | None:
+        return None
+
+    def answer(self, request: Request) -> Answer:
+        raise ZeroDivisionError("a defect")
+
+
+class Friendly(Clumsy):
+    """A service that repeats what it was sent."""
+
+    def answer(self, request: Request) -> Answer:
+        return Answer(status=200, body=request.body.document())
+
+
+def test_threads_end_with_the_block(folder: Path, host: Host) -> None:
+    """A client that keeps its connection open, and one in the middle of a request, hold nobody up."""
+    before = set(threading.enumerate())
+    session = requests.Session()
+    with Rehearsal(folder, host) as running:
+        assert running.services.timestamp_url is not None
+        assert session.get(running.services.timestamp_url, timeout=60).status_code == 404
+        name, port = running.services.notary.log_hosts[0].split(":")  # type: ignore[union-attr]
+        waiting = socket.create_connection((name, int(port)))
+        waiting.sendall(b"PUT /bucket/object HTTP/1.1\r\nContent-Length: 100\r\n\r\nnot all")
+        assert set(threading.enumerate()) - before
+    assert set(threading.enumerate()) == before
+    with pytest.raises(requests.ConnectionError):
+        session.get(f"http://{name}:{port}/ts01", timeout=60)
+    waiting.close()
+
+
+def test_two_rehearsals_side_by_side(folder: Path, host: Host) -> None:
+    """Over one folder, at two ports."""
+    with Rehearsal(folder, host) as one, Rehearsal(folder, host) as other:
+        assert one.services.tickets_url != other.services.tickets_url
+        assert one.services.identity is not None
+        assert other.services.identity is not None
+        assert one.services.identity.chain == other.services.identity.chain
+
+
+def test_a_defect_of_a_service_is_raised_at_the_end() -> None:
+    """The client gets a 500; the block ends with the defect itself."""
+    server = LoopbackServer({"/": Clumsy()}, Levers(), SystemClock().now)
+    server.__enter__()
+    answer = requests.get(f"http://{server.address}/", timeout=60)
+    with pytest.raises(ZeroDivisionError, match="a defect"):
+        server.__exit__(None, None, None)
+    assert answer.status_code == 500
+    assert "ZeroDivisionError" in answer.text
+
+
+def test_the_longest_path_answers() -> None:
+    """A service at a longer beginning of the path goes before the one at `/`."""
+    with LoopbackServer({"/": Friendly(), "/a": Clumsy(), "/a/b": Friendly()}, Levers(), SystemClock().now) as server:
+        said = requests.post(f"http://{server.address}/a/b/c", data=b"hello", timeout=60)
+        assert (said.status_code, said.content) == (200, b"hello")
+        assert requests.post(f"http://{server.address}/other", data=b"", timeout=60).content == b""
+
+
+def test_one_connection_serves_many_requests() -> None:
+    """A body that a service leaves unread is not taken for the next request."""
+    levers = Levers()
+
+    class Deaf(Friendly):
+        def answer(self, request: Request) -> Answer:
+            return Answer(status=200)
+
+    with LoopbackServer({"/": Deaf()}, levers, SystemClock().now) as server, requests.Session() as session:
+        for _ in range(3):
+            data = b"GET / HTTP/1.1\r\n\r\n" * 100
+            assert session.post(f"http://{server.address}/", data=data, timeout=60).status_code == 200
