@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-
 from pipeline import disk, notary, tickets
 from pipeline.audit.evidence import Evidence
 from pipeline.codesign.certificates import Anchors
 from pipeline.codesign.verified import VerifiedSlice
-from pipeline.errors import VerificationError
+from pipeline.errors import MalformedFile, VerificationError
 from pipeline.host import Host
-from pipeline.identity import APPLE_ANCHORS
+from pipeline.identity import APPLE_ANCHORS, load_anchors
 from pipeline.model import STAPLED_TICKET, Artifact, Kind, NotarizationStatus, Slice, StapleStatus, World
 
 # A rehearsal's roots, public, beside its keys.
@@ -26,18 +23,14 @@ def anchors_of(host: Host, folder: Path, evidence: Evidence) -> Anchors:
     if evidence.manifest["world"] != World.REHEARSAL:
         return APPLE_ANCHORS
 
-    def roots(name: str) -> tuple[bytes, ...]:
-        try:
-            certificates = x509.load_pem_x509_certificates(host.files.read(folder / _ANCHORS / name))
-        except ValueError as error:
-            raise VerificationError("holds no certificates", where=f"{_ANCHORS}/{name}") from error
-        return tuple(certificate.public_bytes(Encoding.DER) for certificate in certificates)
-
     if not (folder / _ANCHORS).is_dir():
         raise VerificationError(
             "is missing: the rehearsal's own roots, which its signatures lead to", where=_ANCHORS, remedy="copy it too"
         )
-    return Anchors(roots=roots("code.pem"), timestamp_roots=roots("timestamps.pem"), ticket_roots=roots("tickets.pem"))
+    try:
+        return load_anchors(host.files, folder / _ANCHORS)
+    except MalformedFile as error:
+        raise VerificationError(error.message, where=error.where) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

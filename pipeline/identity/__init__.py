@@ -1,5 +1,6 @@
 """Who signs: identities out of .p12 files and PEM texts, and the certificates of Apple that close their chains."""
 
+from pipeline.identity.anchors import load_anchors
 from pipeline.identity.apple import APPLE_ANCHORS, APPLE_INTERMEDIATES, APPLE_ROOTS
 from pipeline.identity.load import load_identity, load_p12, load_pem, validity_warnings
 
@@ -7,6 +8,7 @@ __all__ = [
     "APPLE_ANCHORS",
     "APPLE_INTERMEDIATES",
     "APPLE_ROOTS",
+    "load_anchors",
     "load_identity",
     "load_p12",
     "load_pem",

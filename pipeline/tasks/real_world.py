@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline import notary, tickets, timestamps
 from pipeline import identity as identities
+from pipeline import notary, tickets, timestamps
 from pipeline.codesign.cms import Identity
 from pipeline.errors import ConfigurationError, CredentialsError, NotSupported
 from pipeline.host import Host

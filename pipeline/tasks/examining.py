@@ -1,0 +1,170 @@
+"""What `file.inspect`, `file.verify`, `file.reproduce`, `file.ticket`, `file.diff` and `file.trust` do."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline import disk, tickets
+from pipeline.codesign.describe import describe, differences, render
+from pipeline.codesign.reproduce import reproduce as sign_again
+from pipeline.codesign.requirements import compile_requirement
+from pipeline.codesign.verified import VerifiedSlice
+from pipeline.errors import ConfigurationError, NotSupported, ReleaseError, VerificationError
+from pipeline.host import Host
+from pipeline.macho import read_slices
+from pipeline.tasks.signing import anchors_of, existing
+
+
+def inspect(host: Host, path: str, *, as_json: bool) -> None:
+    facts = _facts(existing(path))
+    host.console.result(_document(facts) if as_json else render(facts).rstrip("\n"))
+
+
+def verify(host: Host, path: str, requirement: str | None, anchors: str | None, *, as_json: bool) -> None:
+    wanted = compile_requirement(requirement) if requirement else None
+    found = disk.verify_path(existing(path), anchors=anchors_of(host, anchors), requirement=wanted)
+    if as_json:
+        host.console.result(_document([asdict(one) for one in found]))
+        return
+    for one in found:
+        host.console.result(f"{path}: {one.arch}: valid\n{_words(one)}")
+
+
+def reproduce(host: Host, path: str, *, as_json: bool) -> None:
+    source = _file(existing(path))
+    with disk.open_source(source) as opened:
+        try:
+            found = sign_again(opened, read_slices(opened))
+        except ReleaseError as error:
+            raise error.at(path) from None
+    if as_json:
+        slices = [
+            {
+                "arch": one.arch,
+                "identical": one.is_identical,
+                "eras": list(one.eras),
+                "mode": list(one.modes),
+                "matches": [list(match) for match in one.matches],
+                "superblob": [list(match) for match in one.superblob_matches],
+            }
+            for one in found.slices
+        ]
+        host.console.result(
+            _document({"identical": found.is_identical, "slices": slices, "file": [list(m) for m in found.whole_file]})
+        )
+    else:
+        for one in found.slices:
+            ways = ", ".join(f"{era} ({mode})" for era, mode in one.matches) or "no era that is known here"
+            whole = "; the whole SuperBlob too" if one.superblob_matches else ""
+            host.console.result(f"{path}: {one.arch}: {'identical' if one.is_identical else 'DIFFERS'}: {ways}{whole}")
+        host.console.result(f"{path}: the whole file is {'identical' if found.whole_file else 'not identical'}")
+    if not found.is_identical:
+        raise VerificationError(
+            "signed again, a CodeDirectory comes out otherwise", where=path, remedy="file.inspect says who signed it"
+        )
+
+
+def ticket(host: Host, path: str, other: str | None, anchors: str | None, *, as_json: bool) -> None:
+    data = tickets.load_ticket(existing(path))
+    if data is None:
+        raise VerificationError("carries no ticket, and is none", where=path)
+    try:
+        found = tickets.verify_ticket(data, anchors_of(host, anchors).ticket_roots)
+    except ReleaseError as error:
+        raise VerificationError(error.message, where=path, remedy=error.remedy) from error
+    code = existing(other) if other else Path(path) if Path(path).is_dir() else None
+    proved = {one.arch: (one.cdhash, tickets.covers(found, one.cdhash)) for one in _slices(host, code, anchors)}
+    if as_json:
+        hashes = [{"type": int(one.type), "hash": one.hash} for one in found.hashes]
+        host.console.result(
+            _document(
+                {
+                    "time": found.time,
+                    "flags": found.flags,
+                    "hashes": hashes,
+                    "slices": [{"arch": a, "cdhash": c, "proved": yes} for a, (c, yes) in proved.items()],
+                }
+            )
+        )
+    else:
+        host.console.result(
+            f"{path}: a ticket of {found.time:%Y-%m-%d %H:%M:%SZ}, flags {found.flags}; signature holds"
+        )
+        for one in found.hashes:
+            host.console.result(f"  {one.hash} (hash type {int(one.type)})")
+        for arch, (cdhash, yes) in proved.items():
+            host.console.result(f"{code}: {arch}: {cdhash} {'is proved' if yes else 'is NOT in the ticket'}")
+    if missing := [arch for arch, (_cdhash, yes) in proved.items() if not yes]:
+        raise VerificationError(f"the ticket does not name slice {', '.join(missing)}", where=str(code))
+
+
+def diff(host: Host, one: str, other: str, *, as_json: bool) -> None:
+    found = differences(_facts(existing(one)), _facts(existing(other)))
+    if as_json:
+        host.console.result(_document([asdict(difference) for difference in found]))
+    else:
+        for difference in found:
+            host.console.result(f"{difference.field}\n  - {difference.one}\n  + {difference.other}")
+    if found:
+        raise VerificationError(f"the signatures differ in {len(found)} fields", where=f"{one}, {other}")
+
+
+def trust(host: Host, old: str, new: str, anchors: str | None) -> None:
+    roots = anchors_of(host, anchors)
+    demands = {one.requirement for one in disk.verify_path(existing(old), anchors=roots)}
+    for demand in sorted(filter(None, demands)):
+        disk.verify_path(existing(new), anchors=roots, requirement=compile_requirement(demand))
+        host.console.result(f"{new} satisfies {old}'s designated requirement:\n  {demand}")
+    if None in demands or not demands:
+        raise VerificationError("has no designated requirement that another build could satisfy", where=old)
+
+
+def _file(path: Path) -> Path:
+    if path.is_dir():
+        raise NotSupported("not for a bundle yet", where=str(path), remedy="give the executable inside it")
+    return path
+
+
+def _facts(path: Path) -> list[dict[str, Any]]:
+    with disk.open_source(_file(path)) as opened:
+        try:
+            return describe(read_slices(opened))
+        except ReleaseError as error:
+            raise error.at(str(path)) from None
+
+
+def _slices(host: Host, path: Path | None, anchors: str | None) -> tuple[VerifiedSlice, ...]:
+    return disk.verify_path(path, anchors=anchors_of(host, anchors)) if path else ()
+
+
+def _words(one: VerifiedSlice) -> str:
+    lines = [
+        f"identifier {one.identifier}, team {one.team or 'none'}, flags {', '.join(one.flags) or 'none'}",
+        f"CDHash {one.cdhash}",
+        f"signed by {' ← '.join(one.authorities) or 'nobody (ad hoc)'}",
+    ]
+    if one.timestamp:
+        lines.append(f"time stamp {one.timestamp:%Y-%m-%d %H:%M:%SZ}")
+    if one.requirement:
+        lines.append(f"requirement {one.requirement}")
+    if one.residue:
+        lines.append("bytes of an earlier signature lie behind this one; nothing covers them")
+    lines += [f"not judged: {words}" for words in one.not_judged]
+    return "\n".join(f"  {line}" for line in lines)
+
+
+def _document(value: object) -> str:
+    def plain(other: object) -> object:
+        if isinstance(other, datetime):
+            return other.isoformat()
+        if isinstance(other, bytes):
+            return other.hex()
+        if isinstance(other, (set, frozenset)):
+            return sorted(other, key=str)
+        raise ConfigurationError(f"{type(other).__name__} in a JSON document")
+
+    return json.dumps(value, indent=2, sort_keys=True, default=plain)

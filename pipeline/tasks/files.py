@@ -1,0 +1,159 @@
+"""Single files and bundles: look, sign, verify, take apart. No configuration is needed."""
+
+from __future__ import annotations
+
+from invoke import Context as InvokeContext
+from invoke import task
+
+from pipeline.tasks.session import command
+
+_JSON = {"json": "print one JSON document on standard output"}
+_DEBUG = {"debug": "show tracebacks"}
+_ANCHORS = {"anchors": "a folder of root certificates instead of Apple's, e.g. build/macos/rehearsal/anchors"}
+_OUTPUT = {"output": "where the new file goes"}
+
+
+@task(auto_shortflags=False, help=_JSON | _DEBUG)
+def inspect(context: InvokeContext, path: str, json: bool = False, debug: bool = False) -> None:
+    """Every signature in a Mach-O file or a bundle, as stable text."""
+    with command(context, debug=debug) as host:
+        from pipeline.tasks import examining
+
+        examining.inspect(host, path, as_json=json)
+
+
+@task(
+    auto_shortflags=False,
+    help={
+        "identity": "adhoc, or a .p12 or PEM file with certificate and key; its password is asked for",
+        "identifier": "default: CFBundleIdentifier, else from the file's name",
+        "entitlements": "a property list in XML; it goes into the signature verbatim",
+        "requirements": "in the requirement language, or a file of it; default: the identity's designated requirement",
+        "options": "flags such as runtime,library; none for none. Default: runtime, and none for adhoc",
+        "era": "the generation of codesign whose bytes are made, e.g. macos-26 or macos-12",
+        "timestamp": "auto (Apple's service, for a Developer ID) or none",
+        "output": "default: in place, by one rename",
+    }
+    | _ANCHORS
+    | _DEBUG,
+)
+def sign(
+    context: InvokeContext,
+    path: str,
+    identity: str = "adhoc",
+    identifier: str | None = None,
+    entitlements: str | None = None,
+    requirements: str | None = None,
+    options: str | None = None,
+    era: str = "macos-26",
+    timestamp: str = "auto",
+    output: str | None = None,
+    anchors: str | None = None,
+    debug: bool = False,
+) -> None:
+    """Sign a Mach-O file or a bundle with the portable engine."""
+    with command(context, debug=debug) as host:
+        from pipeline.tasks import signing
+
+        wish = signing.Wish(
+            identity=identity,
+            identifier=identifier,
+            entitlements=entitlements,
+            requirements=requirements,
+            options=options,
+            era=era,
+            timestamp=timestamp,
+            anchors=anchors,
+        )
+        signing.sign(host, path, output or path, wish)
+
+
+@task(
+    auto_shortflags=False, help={"requirement": "in the requirement language: every slice must satisfy it"} | _ANCHORS
+)
+def verify(
+    context: InvokeContext,
+    path: str,
+    requirement: str | None = None,
+    anchors: str | None = None,
+    json: bool = False,
+    debug: bool = False,
+) -> None:
+    """Digests, seal, CMS, chain, time stamp, requirement; each slice. What is not judged is said."""
+    with command(context, debug=debug) as host:
+        from pipeline.tasks import examining
+
+        examining.verify(host, path, requirement, anchors, as_json=json)
+
+
+@task(auto_shortflags=False, help=_JSON | _DEBUG)
+def reproduce(context: InvokeContext, path: str, json: bool = False, debug: bool = False) -> None:
+    """Sign again from the inputs recorded in the signature; does the same CodeDirectory come out, and of which era?"""
+    with command(context, debug=debug) as host:
+        from pipeline.tasks import examining
+
+        examining.reproduce(host, path, as_json=json)
+
+
+@task(auto_shortflags=False, help=_OUTPUT | {"era": "whose way of removing it is followed"} | _DEBUG)
+def strip(context: InvokeContext, path: str, output: str, era: str = "macos-26", debug: bool = False) -> None:
+    """The file without its signature."""
+    with command(context, debug=debug) as host:
+        from pipeline.tasks import signing
+
+        signing.strip(host, path, output, era)
+
+
+@task(auto_shortflags=False, iterable=["slice_"], help=_OUTPUT | {"slice_": "a thin file; give it once for each"})
+def universal(context: InvokeContext, slice_: list[str], output: str, debug: bool = False) -> None:
+    """Join thin files into a universal one, slices byte for byte."""
+    with command(context, debug=debug) as host:
+        from pipeline.tasks import signing
+
+        signing.universal(host, slice_, output)
+
+
+@task(auto_shortflags=False, help=_OUTPUT | {"arch": "x86_64, arm64, …"} | _DEBUG)
+def thin(context: InvokeContext, path: str, arch: str, output: str, debug: bool = False) -> None:
+    """One slice of a universal file, byte for byte."""
+    with command(context, debug=debug) as host:
+        from pipeline.tasks import signing
+
+        signing.thin(host, path, arch, output)
+
+
+@task(
+    auto_shortflags=False,
+    help={"for_": "a file or bundle: which of its slices does the ticket prove?"} | _ANCHORS | _JSON,
+)
+def ticket(
+    context: InvokeContext,
+    path: str,
+    for_: str | None = None,
+    anchors: str | None = None,
+    json: bool = False,
+    debug: bool = False,
+) -> None:
+    """The ticket stapled to a bundle, dmg or pkg, or a ticket file: its signature, its CDHashes, what they prove."""
+    with command(context, debug=debug) as host:
+        from pipeline.tasks import examining
+
+        examining.ticket(host, path, for_, anchors, as_json=json)
+
+
+@task(auto_shortflags=False, help=_JSON | _DEBUG)
+def diff(context: InvokeContext, one: str, other: str, json: bool = False, debug: bool = False) -> None:
+    """Two signatures, field by field; exit 9 where they differ."""
+    with command(context, debug=debug) as host:
+        from pipeline.tasks import examining
+
+        examining.diff(host, one, other, as_json=json)
+
+
+@task(auto_shortflags=False, help=_ANCHORS | _DEBUG)
+def trust(context: InvokeContext, old: str, new: str, anchors: str | None = None, debug: bool = False) -> None:
+    """Does NEW satisfy OLD's designated requirement, so that permissions granted to OLD hold for NEW?"""
+    with command(context, debug=debug) as host:
+        from pipeline.tasks import examining
+
+        examining.trust(host, old, new, anchors)

@@ -1,0 +1,121 @@
+"""What `file.sign`, `file.strip`, `file.universal` and `file.thin` do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline import disk, identity
+from pipeline.codesign.certificates import Anchors, is_developer_id
+from pipeline.codesign.cms import Identity
+from pipeline.codesign.code_directory import Flags, parse_flags
+from pipeline.codesign.eras import era_named
+from pipeline.codesign.options import SigningOptions
+from pipeline.codesign.requirements import compile_requirements
+from pipeline.errors import ConfigurationError, MalformedFile
+from pipeline.host import Host
+from pipeline.timestamps import TimestampClient
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """The options of `file.sign` as they were typed."""
+
+    identity: str
+    identifier: str | None
+    entitlements: str | None
+    requirements: str | None
+    options: str | None
+    era: str
+    timestamp: str
+    anchors: str | None
+
+
+def sign(host: Host, path: str, output: str, wish: Wish) -> None:
+    source, target = existing(path), Path(output)
+    who = None if wish.identity == "adhoc" else _identity(host, Path(wish.identity))
+    anchors = anchors_of(host, wish.anchors)
+    options = SigningOptions(
+        identifier=wish.identifier,
+        flags=_flags(wish, ad_hoc=who is None),
+        entitlements=host.files.read(existing(wish.entitlements)) if wish.entitlements else None,
+        requirements=_requirements(host, wish.requirements),
+        era=era_named(wish.era),
+        anchors=anchors,
+    )
+    call = disk.sign_bundle if source.is_dir() else disk.sign_file
+    signed = call(
+        host.files,
+        source,
+        target,
+        options,
+        who,
+        _timestamper(host, wish, who, anchors),
+        host.clock.now() if who else None,
+    )
+    for one in signed:
+        host.console.result(f"{target}: {one.arch}: {one.identifier}, CDHash {one.cdhash}, team {one.team or 'none'}")
+
+
+def strip(host: Host, path: str, output: str, era: str) -> None:
+    disk.strip(host.files, existing(path), Path(output), era_named(era))
+
+
+def universal(host: Host, slices: Sequence[str], output: str) -> None:
+    if not slices:
+        raise ConfigurationError("no slices", remedy="give --slice FILE once for each")
+    disk.join(host.files, [existing(one) for one in slices], Path(output))
+
+
+def thin(host: Host, path: str, arch: str, output: str) -> None:
+    disk.thin(host.files, existing(path), arch, Path(output))
+
+
+def existing(path: str) -> Path:
+    """The path of something that is there; ConfigurationError otherwise."""
+    found = Path(path)
+    if not found.exists():
+        raise ConfigurationError("no such file or folder", where=path)
+    return found
+
+
+def anchors_of(host: Host, folder: str | None) -> Anchors:
+    return identity.load_anchors(host.files, Path(folder)) if folder else identity.APPLE_ANCHORS
+
+
+def _identity(host: Host, path: Path) -> Identity:
+    data = host.files.read(existing(str(path)))
+    if b"-----BEGIN" not in data:
+        return identity.load_p12(data, host.secrets.ask(f"password of {path.name}"))
+    secret = host.secrets.ask(f"password of {path.name}") if b"ENCRYPTED" in data else None
+    return identity.load_pem(data, data, secret)
+
+
+def _flags(wish: Wish, *, ad_hoc: bool) -> Flags | None:
+    if wish.options is None:
+        return None if ad_hoc else Flags.RUNTIME
+    names = [name for name in wish.options.split(",") if name and name != "none"]
+    return parse_flags(names) if names else Flags(0)
+
+
+def _requirements(host: Host, given: str | None) -> bytes | None:
+    if given is None:
+        return None
+    text = given
+    if Path(given).is_file():
+        try:
+            text = host.files.read(Path(given)).decode()
+        except UnicodeDecodeError as error:
+            raise MalformedFile("requirements are a text in UTF-8", where=given) from error
+    return compile_requirements(text)
+
+
+def _timestamper(host: Host, wish: Wish, who: Identity | None, anchors: Anchors) -> Callable[[bytes], bytes] | None:
+    if wish.timestamp not in ("auto", "none"):
+        raise ConfigurationError(f"unknown time stamp {wish.timestamp!r}", where="--timestamp", remedy="auto, or none")
+    if wish.timestamp == "none" or who is None or not is_developer_id(who.chain):
+        return None
+    return TimestampClient(
+        host.http, host.clock, host.entropy, roots=anchors.timestamp_roots, told=host.console.say
+    ).token
