@@ -25,6 +25,8 @@ _BLOCK = 1024 * 1024
 _AT_FDCWD = -100 if sys.platform == "linux" else -2
 # linux/fs.h RENAME_EXCHANGE, Darwin's sys/stdio.h RENAME_SWAP: the same number by chance.
 _EXCHANGE = 2
+# An fsync takes milliseconds: ten thousand of them, half a minute.
+_MANY_FILES = 200
 _REASONS = {
     errno.ENOSPC: "no space left",
     errno.EDQUOT: "quota used up",
@@ -67,10 +69,16 @@ class Files:
             raise HostRefused(f"larger than the {limit} bytes expected of such a file", where=str(path))
         return data
 
-    def sha256(self, path: Path) -> str:
-        """Hex digest of a file, read once in blocks."""
+    def sha256(self, path: Path, offset: int = 0, length: int | None = None) -> str:
+        """Hex digest of a file, or of `length` bytes of it from `offset` on, read once in blocks."""
+        digest = hashlib.sha256()
         with refusals(path), path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+            stream.seek(offset)
+            left = sys.maxsize if length is None else length
+            while left and (block := stream.read(min(_BLOCK, left))):
+                digest.update(block)
+                left -= len(block)
+        return digest.hexdigest()
 
     @contextmanager
     def create(self, path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
@@ -184,12 +192,7 @@ class Files:
         with refusals(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             self.finish_move(target)
-            for folder, _, names in os.walk(source):
-                for name in names:
-                    inside = Path(folder, name)
-                    if not inside.is_symlink():
-                        with inside.open("rb") as stream:
-                            os.fsync(stream.fileno())
+            _sync_tree(source)
             if not target.exists():
                 source.rename(target)
             elif not _exchange(source, target):
@@ -252,6 +255,29 @@ class Files:
 
 def _aside(target: Path) -> Path:
     return target.with_name(f".{target.name}.old")
+
+
+def _sync_tree(folder: Path) -> None:
+    """Make every file of a folder durable: one by one, or with the whole file system where there are many."""
+    files = [Path(place, name) for place, _, names in os.walk(folder) for name in names]
+    if len(files) > _MANY_FILES and _sync_file_system(folder):
+        return
+    for path in files:
+        if not path.is_symlink():
+            with path.open("rb") as stream:
+                os.fsync(stream.fileno())
+
+
+def _sync_file_system(folder: Path) -> bool:
+    """syncfs(2), which Linux alone has; False where it cannot be had."""
+    call = getattr(ctypes.CDLL(None), "syncfs", None)
+    if call is None:
+        return False
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        return bool(call(descriptor) == 0)
+    finally:
+        os.close(descriptor)
 
 
 def _exchange(one: Path, other: Path) -> bool:
