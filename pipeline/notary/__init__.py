@@ -1,8 +1,8 @@
 """Apple's notary (App Store Connect Notary API v2): submit, wait, read the log; nothing lost, nothing sent twice.
 
-Thin layers: `service` (who may be talked to), `client` and `upload` (endpoints and shapes), `steps` (what comes after
-what, and what a kill leaves), `verdicts` and `waiting` (how long). `submission` is what is on disk; `log` and `report`
-read what Apple's scanner says, `proof` joins it to what was signed.
+Thin layers: `service` (who may be talked to), `client` and `object_store` (endpoints and shapes), `steps` and `upload`
+(what comes after what, and what a kill leaves), `verdicts` and `waiting` (how long). `submission` is what is on disk;
+`log` and `report` read what Apple's scanner says, `proof` joins it to what was signed.
 """
 
 from pipeline.notary.credentials import (

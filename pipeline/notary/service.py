@@ -1,6 +1,6 @@
 """Which notary, and who asks: addresses, the hosts that may be talked to, the key of the team.
 
-Here are the two things that the caller brings. What is said to the service is in `client` and `upload`.
+Here are the two things that the caller brings. What is said to the service is in `client` and `object_store`.
 https://developer.apple.com/documentation/notaryapi
 """
 
@@ -32,6 +32,8 @@ class NotaryService:
     a dot stands for every host under it."""
     region: str = "us-west-2"
     """Of the object store, for its signatures: Apple's bucket is in us-west-2."""
+    part: int = 32 * 1024 * 1024
+    """Bytes of a part of an upload: an archive larger than two goes in parts. S3 takes 10,000, of 5 MB at least."""
 
     def object_url(self, bucket: str, key: str) -> str:
         """The address of an object, its key percent-encoded as SigV4 wants it: a colon is %3A.

@@ -25,9 +25,10 @@ from pipeline.errors import MalformedFile, ReleaseError, ServiceUnavailable, Ver
 from pipeline.host import Host
 from pipeline.notary.client import NotaryClient
 from pipeline.notary.log import NotaryLog, parse_log
+from pipeline.notary.object_store import GrantEnded, ObjectStore
 from pipeline.notary.service import NotaryService
 from pipeline.notary.submission import FINAL, Archive, Records, State, Submission, submission_name
-from pipeline.notary.upload import GrantEnded, put_object
+from pipeline.notary.upload import put_archive
 from pipeline.notary.waiting import Patience, Throttled
 from pipeline.notary.wire import Listed, NotaryStatus, UploadGrant
 
@@ -193,22 +194,21 @@ class Steps:
         return self._uploaded(submission)
 
     def _put(self, grant: UploadGrant, archive: Archive, patience: Patience, *, again: bool) -> None:
-        console = self._host.console
-        pauses = islice(patience.policy.retry.pauses(), patience.policy.tries - 1)
-        while True:
+        console, files = self._host.console, self._host.files
+        store = ObjectStore(self._host, self._service, grant)
+        unclear = again
+
+        def attempt() -> None:
+            nonlocal unclear
+            repeated, unclear = unclear, True
             try:
                 with console.progress(f"notary: uploading {archive.path.name}", archive.size) as bar:
-                    put_object(self._host, self._service, grant, archive, again=again, sent=bar.update)
-                return
-            except GrantEnded:
-                raise
+                    put_archive(store, files, archive, patience, again=repeated, sent=bar.update)
             except ServiceUnavailable as error:
-                pause = next(pauses, None)
-                if pause is None:
-                    raise
-                console.say(f"notary: the upload broke off ({error.message}); again")
-                patience.sleep(pause)
-                again = True
+                console.say(f"notary: the upload broke off: {error.message}")
+                raise
+
+        patience.persist(attempt)
 
     def _uploaded(self, submission: Submission) -> Submission:
         submission = self._records.save(submission.reached(State.UPLOADED, self._host.clock.now()))

@@ -107,9 +107,8 @@ class _Job:
 
     def run(self, archives: Sequence[Archive]) -> bool:
         """Submit these and wait for them; True if every one has its verdict."""
-        patience = self._patience()
         for archive in archives:
-            self._submissions[archive.sha256] = self._steps.bring(archive, patience)
+            self._submissions[archive.sha256] = self._steps.bring(archive, self._patience())
         keys = [archive.sha256 for archive in archives]
         self._await(keys)
         return all(self._submissions[key].state.is_final for key in keys)

@@ -109,9 +109,9 @@ class Patience:
                 self.obey(error)
             except ServiceUnavailable:
                 pause = next(pauses, None)
-                if pause is None or self.left <= timedelta(0):
+                if pause is None:
                     raise
-                self.sleep(pause)
+                self._clock.sleep(pause)
 
 
 def in_words(duration: timedelta) -> str:

@@ -56,6 +56,9 @@ class ObjectStore:
         live = self._levers.upload_credentials_live
         if refused := refusal(request, grants.upload_credentials(self._key, submission, live), self._now()):
             return refused
+        is_there = self._state.object_path(submission.bucket, submission.object).exists()
+        if is_there and request.headers.get("if-none-match") == "*":
+            return answers.PRECONDITION_FAILED
         if endpoint is Endpoint.UPLOAD:
             return self._put(request, submission)
         answer = self._multipart.answer(endpoint, request, submission)
@@ -68,9 +71,6 @@ class ObjectStore:
             return answers.s3_error(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
         if request.body.length > _LARGEST_OBJECT:
             return answers.s3_error(400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size")
-        is_there = self._state.object_path(submission.bucket, submission.object).exists()
-        if is_there and request.headers.get("if-none-match") == "*":
-            return answers.PRECONDITION_FAILED
         with self._state.receiving() as (place, stream):
             etag = receive(request, stream)
             if isinstance(etag, Answer):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -58,12 +58,13 @@ class Desk:
         mode: Mode = Mode.PARALLEL,
         policy: WaitPolicy = APPLE_POLICY,
         observe: Observer = nobody,
+        part: int | None = None,
     ) -> tuple[Verdict, ...]:
         services = self.rehearsal.services
         assert services.notary is not None
         assert services.credentials is not None
-        host = self.host(observe)
-        return notarize(host, services.notary, services.credentials, archives, self.records, policy, wait, mode)
+        service = replace(services.notary, part=part or services.notary.part)
+        return notarize(self.host(observe), service, services.credentials, archives, self.records, policy, wait, mode)
 
     def uploaded(self) -> list[Submission]:
         """What the services have whole, in the order of submission."""

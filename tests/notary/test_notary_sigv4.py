@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, datetime
 
-from pipeline.notary.upload import sign
+from pipeline.notary.object_store import sign
 from pipeline.notary.wire import UploadGrant
 from pipeline.redact import Secret
 
