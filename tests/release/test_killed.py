@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from builders.workshop import Workshop
+from builders.workshop import Workshop, new_workshop
+
+from pipeline.host import Files
+from pipeline.rehearsal import State
 
 _LEVER = Path(__file__).parents[1] / "fakes" / "killing.py"
 _STAGES = ("build", "sign", "universal", "app", "archive", "notarize", "staple", "package", "verify")
@@ -14,8 +17,6 @@ _STAGES = ("build", "sign", "universal", "app", "archive", "notarize", "staple",
 @pytest.fixture(scope="session")
 def operations(tmp_path_factory: pytest.TempPathFactory, prebuilt: Path) -> dict[str, list[int]]:
     """Stage → the numbers of the host operations that a whole release makes in it."""
-    from builders.workshop import new_workshop
-
     folder = tmp_path_factory.mktemp("traced")
     trace = folder / "trace.txt"
     ran = new_workshop(folder / "a checkout", prebuilt).invoke(
@@ -51,8 +52,6 @@ def test_killed_release_completes_when_run_again(
     again = workshop.invoke("release")
     assert again.code == 0, again.err
     assert workshop.invoke("verify").code == 0
-    from pipeline.rehearsal.state import submissions
-
-    uploaded = [one for one in submissions(workshop.outputs / "rehearsal") if one.uploaded]
-    assert len(uploaded) == 1
+    submissions = State(workshop.outputs / "rehearsal", Files()).submissions()
+    assert sum(one.uploads for one in submissions) == 1
     assert not list(workshop.outputs.rglob("*.new"))
