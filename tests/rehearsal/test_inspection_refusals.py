@@ -164,6 +164,19 @@ def test_a_debug_twin_is_refused(user: NotaryUser, workbench: Workbench) -> None
     assert messages(user, twin, "DEBUG_tool") == [DEBUGGABLE]
 
 
+def test_a_host_of_plug_ins_may_be_debugged(user: NotaryUser, workbench: Workbench) -> None:
+    """With library validation disabled too, as Node.js is signed; `false` for it is no excuse, in either form."""
+    keys = ("com.apple.security.cs.disable-library-validation", "com.apple.security.get-task-allow")
+    pairs = "".join(f"<key>{key}</key><true/> " for key in keys)
+    wants = f'<?xml version="1.0"?><plist><dict>{pairs}</dict></plist>'.encode()
+    host = workbench.sign(image(), entitlements=wants)
+    assert messages(user, host) == []
+    assert messages(user, edits.replaced(host, b"<true/> ", b"<false/>")) == [INVALID, DEBUGGABLE]
+    der, _ = edits.blob(host, edits.ENTITLEMENTS_DER)
+    spoilt = edits.replaced(host, bytes.fromhex("0101ff"), bytes.fromhex("010100"), start=der)
+    assert messages(user, spoilt) == [INVALID, DEBUGGABLE]
+
+
 @pytest.mark.parametrize("sdk", [b"\x00\x08\x0a\x00", b"\x00\x00\x00\x00"])
 def test_an_old_sdk(user: NotaryUser, thin: bytes, sdk: bytes) -> None:
     """An SDK of 10.8, or none, in LC_BUILD_VERSION."""
@@ -250,8 +263,9 @@ def test_bytes_between_slices(user: NotaryUser, universal: bytes) -> None:
 
 
 def test_what_never_runs_needs_no_signature(user: NotaryUser) -> None:
-    """Object files, debug symbols and Java classes are left alone."""
+    """Object files, debug symbols, Java classes and static libraries are left alone."""
     java = bytes.fromhex("cafebabe00000034") + bytes(100)
-    members = {"a.o": image(kind="object"), "b.dSYM": image(kind="dsym"), "C.class": java, "d.txt": b"text"}
+    library = edits.put(fat(image(arch="arm64")), 0x4000, b"!<arch>\n")
+    members = {"a.o": image(kind="object"), "b.dSYM": image(kind="dsym"), "C.class": java, "d.a": library}
     log = user.judge(zip_of(members))
     assert (log["issues"], log["ticketContents"]) == (None, [])

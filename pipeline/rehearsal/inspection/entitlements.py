@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import plistlib
 import xml.parsers.expat
+from collections.abc import Iterator
 from typing import Any
 
 from asn1crypto import core, parser
 
-_FORBIDDEN = "com.apple.security.get-task-allow"
+_GET_TASK_ALLOW = "com.apple.security.get-task-allow"
+_HOSTS_PLUG_INS = "com.apple.security.cs.disable-library-validation"
 _HEADER = 8  # of a blob: magic and length
 _DEEPEST = 32
 # What the standard library's plist reader raises for what it cannot read.
@@ -35,34 +37,44 @@ def syntax_error(blob: bytes) -> int | None:
 
 
 def requests_get_task_allow(xml_blob: bytes | None, der_blob: bytes | None) -> bool:
-    """Is the entitlement true in either form? One that cannot be read requests nothing here: other rules refuse it."""
+    """Does either form make the entitlement true, without the one that goes with hosts of plug-ins?
+
+    Apple lets a host of plug-ins be debugged: with library validation disabled too it is notarized (Node.js is). A
+    form that cannot be read requests nothing here: other rules refuse it.
+    """
+    forms = []
     if xml_blob is not None:
-        try:
-            values = _parse_xml(xml_blob[_HEADER:])
-        except (xml.parsers.expat.ExpatError, *_NO_PLIST):
-            values = None
-        if isinstance(values, dict) and values.get(_FORBIDDEN) is True:
-            return True
-    return der_blob is not None and _is_true_in_der(der_blob[_HEADER:], _DEEPEST)
+        forms.append(_true_in_xml(xml_blob[_HEADER:]))
+    if der_blob is not None:
+        forms.append(frozenset(_true_in_der(der_blob[_HEADER:], _DEEPEST)))
+    return any(_GET_TASK_ALLOW in form and _HOSTS_PLUG_INS not in form for form in forms)
 
 
 def _parse_xml(data: bytes) -> Any:
     return plistlib.loads(data.lstrip(), fmt=plistlib.FMT_XML)
 
 
-def _is_true_in_der(data: bytes, depth: int) -> bool:
-    """Is there anywhere a pair of the key and TRUE? Both forms of the DER, old and new, are made of such pairs."""
+def _true_in_xml(data: bytes) -> frozenset[str]:
+    try:
+        values = _parse_xml(data)
+    except (xml.parsers.expat.ExpatError, *_NO_PLIST):
+        return frozenset()
+    return frozenset(key for key, value in values.items() if value is True) if isinstance(values, dict) else frozenset()
+
+
+def _true_in_der(data: bytes, depth: int) -> Iterator[str]:
+    """Every text that TRUE follows, at any depth: both forms of the DER, old and new, are made of such pairs."""
     at = 0
-    key = False
+    key = None
     while at < len(data) and depth:
         try:
             kind, method, tag, header, content, trailer = parser.parse(data[at:])
         except (ValueError, TypeError):
-            return False
+            return
         at += len(header) + len(content) + len(trailer)
-        if method == 1 and _is_true_in_der(content, depth - 1):
-            return True
-        if key and (kind, tag) == (0, core.Boolean.tag) and content != b"\0":
-            return True
-        key = (kind, tag) == (0, core.UTF8String.tag) and content == _FORBIDDEN.encode()
-    return False
+        if method == 1:
+            yield from _true_in_der(content, depth - 1)
+        elif key is not None and (kind, tag) == (0, core.Boolean.tag) and content != b"\0":
+            yield key
+        is_text = (kind, tag) == (0, core.UTF8String.tag)
+        key = content.decode("utf-8", "replace") if is_text else None

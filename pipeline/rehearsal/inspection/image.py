@@ -99,7 +99,14 @@ def slices_of(place: Path, size: int) -> tuple[Slice, ...] | None:
         raise Broken("a universal header that is cut or empty")
     rows = [row.unpack_from(start, 8 + index * row.size) for index in range(count)]
     _demand_quiet_gaps(place, size, 8 + count * row.size, [(one[2], one[3]) for one in rows])
-    return tuple(_thin(place, one[2], one[3]) for one in rows)
+    return tuple(_thin(place, one[2], one[3]) for one in rows if not _is_static_library(place, one[2]))
+
+
+def _is_static_library(place: Path, offset: int) -> bool:
+    """A slice can be an archive of object files (ar), which is never run."""
+    with place.open("rb") as stream:
+        stream.seek(offset)
+        return stream.read(8) == b"!<arch>\n"
 
 
 def _demand_quiet_gaps(place: Path, size: int, start: int, extents: list[tuple[int, int]]) -> None:
