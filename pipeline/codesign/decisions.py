@@ -22,6 +22,8 @@ from pipeline.codesign.superblob import CONSTRAINT_SLOTS, Slot
 from pipeline.errors import SigningError
 from pipeline.macho import MachSlice, Window, read_all
 
+PAGE_SIZES = (4096, 8192, 16384, 32768, 65536)
+
 SlotHash = Callable[[HashType], bytes]
 """The hash of a special slot's content, for a CodeDirectory of some hash type."""
 
@@ -60,6 +62,8 @@ def decide(
     )
     if not identifier or "\0" in identifier:
         raise SigningError(f"the identifier {identifier!r} cannot be written")
+    if options.page_size is not None and options.page_size not in PAGE_SIZES:
+        raise SigningError(f"a page size of {options.page_size}", remedy="a power of two from 4096 to 65536")
     return SignatureInputs(
         era=era,
         identifier=identifier,

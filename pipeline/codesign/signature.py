@@ -92,7 +92,10 @@ def parse_signature(superblob: bytes) -> Signature:
     found = {blob.slot: blob.data for blob in blobs}
     if Slot.CODE_DIRECTORY not in found:
         raise MalformedFile("a signature without a CodeDirectory")
-    slots = [Slot.CODE_DIRECTORY, *(slot for slot in ALTERNATE_SLOTS if slot in found)]
+    alternates = [slot for slot in ALTERNATE_SLOTS if slot in found]
+    if alternates != list(ALTERNATE_SLOTS[: len(alternates)]):
+        raise MalformedFile("the alternate CodeDirectories are not in the first slots of their kind")
+    slots = [Slot.CODE_DIRECTORY, *alternates]
     directories = tuple(parse_code_directory(found[slot]) for slot in slots)
     if len({one.hash_type for one in directories}) != len(directories):
         raise MalformedFile("two CodeDirectories of one hash type")

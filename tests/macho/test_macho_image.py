@@ -51,7 +51,7 @@ def test_a_compiled_image_is_read_as_lief_reads_it(arch: str, kind: str) -> None
 def _agrees(data: bytes, ours: Any) -> None:
     parsed = lief.MachO.parse(list(data))
     assert parsed is not None
-    theirs = parsed.at(0)
+    theirs: Any = parsed.at(0)
     assert theirs is not None
     assert (ours.cputype, ours.filetype) == (int(theirs.header.cpu_type.value), int(theirs.header.file_type.value))
     assert len(ours.commands) == theirs.header.nb_cmds
