@@ -55,10 +55,6 @@ def run(context: Context, plan: Plan) -> Plan:
     work = context.work(NAME)
     products = plan.configuration.products
     try:
-        # One job a product where its builds share the tree, one a product and architecture elsewhere.
-        groups = [
-            [(product, arch) for arch in product.architectures] for product in products if product.build.serial
-        ] + [[(product, arch)] for product in products if not product.build.serial for arch in product.architectures]
 
         def build(group: list[tuple[Product, str]]) -> list[Built]:
             made: list[Built] = []
@@ -69,7 +65,7 @@ def run(context: Context, plan: Plan) -> Plan:
                 made += _build(context, plan, product, arch, work / product.name / arch)
             return made
 
-        built = [one for made in side_by_side(partial(build, group) for group in groups) for one in made]
+        built = [one for made in side_by_side(partial(build, group) for group in _groups(products)) for one in made]
         for arch in sorted({one.arch for one in built}):
             files.write(unsigned / arch / "build.json", _build_record(plan, context, arch, built))
     except BaseException:
@@ -80,6 +76,17 @@ def run(context: Context, plan: Plan) -> Plan:
     order = [product.name for product in products]
     built.sort(key=lambda one: (order.index(one.product), one.debug, one.arch))
     return replace(plan, builds=tuple(built))
+
+
+def _groups(products: tuple[Product, ...]) -> list[list[tuple[Product, str]]]:
+    """What can be built side by side; inside a group one after another, because the builds share a tree."""
+    shared = {product.source for product in products if product.build.serial}
+    groups: dict[tuple[Path | str, ...], list[tuple[Product, str]]] = {}
+    for product in products:
+        for arch in product.architectures:
+            key = (product.source,) if product.source in shared else (product.name, arch)
+            groups.setdefault(key, []).append((product, arch))
+    return list(groups.values())
 
 
 def _build(context: Context, plan: Plan, product: Product, arch: str, work: Path) -> list[Built]:

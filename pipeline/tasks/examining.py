@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import disk, tickets
-from pipeline.codesign.describe import describe, differences, render
+from pipeline.codesign.describe import describe, differences, maker, render
 from pipeline.codesign.reproduce import reproduce as sign_again
 from pipeline.codesign.requirements import compile_requirement
+from pipeline.codesign.signature import read_signature
 from pipeline.codesign.verified import VerifiedSlice
 from pipeline.errors import ConfigurationError, NotSupported, ReleaseError, VerificationError
 from pipeline.host import Host
@@ -38,13 +39,16 @@ def reproduce(host: Host, path: str, *, as_json: bool) -> None:
     source = _file(existing(path))
     with disk.open_source(source) as opened:
         try:
-            found = sign_again(opened, read_slices(opened))
+            slices = read_slices(opened)
+            found = sign_again(opened, slices)
+            makers = {one.arch: str(maker(signature)) for one in slices if (signature := read_signature(one))}
         except ReleaseError as error:
             raise error.at(path) from None
     if as_json:
-        slices = [
+        document = [
             {
                 "arch": one.arch,
+                "maker": makers[one.arch],
                 "identical": one.is_identical,
                 "eras": list(one.eras),
                 "mode": list(one.modes),
@@ -54,13 +58,16 @@ def reproduce(host: Host, path: str, *, as_json: bool) -> None:
             for one in found.slices
         ]
         host.console.result(
-            _document({"identical": found.is_identical, "slices": slices, "file": [list(m) for m in found.whole_file]})
+            _document(
+                {"identical": found.is_identical, "slices": document, "file": [list(m) for m in found.whole_file]}
+            )
         )
     else:
         for one in found.slices:
             ways = ", ".join(f"{era} ({mode})" for era, mode in one.matches) or "no era that is known here"
             whole = "; the whole SuperBlob too" if one.superblob_matches else ""
-            host.console.result(f"{path}: {one.arch}: {'identical' if one.is_identical else 'DIFFERS'}: {ways}{whole}")
+            verdict = "identical" if one.is_identical else f"DIFFERS (made by {makers[one.arch]})"
+            host.console.result(f"{path}: {one.arch}: {verdict}: {ways}{whole}")
         host.console.result(f"{path}: the whole file is {'identical' if found.whole_file else 'not identical'}")
     if not found.is_identical:
         raise VerificationError(
