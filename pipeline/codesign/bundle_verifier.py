@@ -12,14 +12,16 @@ from dataclasses import replace
 from pipeline.codesign.bundle import Bundle, find_bundle, versions
 from pipeline.codesign.bundle_links import Scope
 from pipeline.codesign.bundle_root import Problem, unsealed
+from pipeline.codesign.code_directory import HashType
 from pipeline.codesign.requirements import compile_requirement
 from pipeline.codesign.seal_check import Seal, SealEntry, check_seal, parse_seal, scope_of
 from pipeline.codesign.seal_plist import LARGEST_SEAL
+from pipeline.codesign.signature import read_signature
 from pipeline.codesign.tree import EntryKind, Tree, join, shown
 from pipeline.codesign.verified import VerifiedSlice
 from pipeline.codesign.verifier import Expectations, verify_slices
 from pipeline.errors import ConfigurationError, ReleaseError, SigningError, VerificationError
-from pipeline.macho import read_all
+from pipeline.macho import read_all, read_slices
 
 # A file that a hostile seal could name a million times is still told in a line or two.
 _MOST_TOLD = 20
@@ -50,10 +52,10 @@ def _verify(
     try:
         bundle = find_bundle(tree, root, name=name, version=version)
         data = _seal_data(tree, bundle)
-        slices = _verify_executable(tree, bundle, data, expectations)
+        slices, hash_types = _verify_executable(tree, bundle, data, expectations)
         seal = parse_seal(data)
         scope = scope_of(bundle, seal, outer)
-        problems = [*unsealed(tree, bundle), *check_seal(tree, bundle, seal, scope)]
+        problems = [*unsealed(tree, bundle), *check_seal(tree, bundle, seal, scope, hash_types)]
     except (ConfigurationError, SigningError) as error:
         raise VerificationError(error.message, where=error.where or root or name, remedy=error.remedy) from error
     problems += _check_nested(tree, bundle, seal, scope, expectations, depth)
@@ -71,13 +73,16 @@ def _seal_data(tree: Tree, bundle: Bundle) -> bytes:
 
 def _verify_executable(
     tree: Tree, bundle: Bundle, seal: bytes, expectations: Expectations
-) -> tuple[VerifiedSlice, ...]:
+) -> tuple[tuple[VerifiedSlice, ...], frozenset[HashType]]:
+    """What the executable's signatures say, and the hash types of their CodeDirectories."""
     asked = replace(expectations, info_plist=bundle.info_plist, code_resources=seal)
     with tree.open(bundle.main_file) as source:
         try:
-            return verify_slices(source, asked)
+            slices = verify_slices(source, asked)
+            signatures = [read_signature(one) for one in read_slices(source)]
         except ReleaseError as error:
             raise error.at(bundle.main_file) from error.__cause__
+    return slices, frozenset(each.hash_type for one in signatures if one is not None for each in one.directories)
 
 
 def _check_nested(
@@ -90,6 +95,10 @@ def _check_nested(
             continue
         try:
             asked = replace(expectations, requirement=compile_requirement(entry.requirement or ""))
+        except ConfigurationError as error:
+            yield path, f"its seal's requirement: {error.message}"
+            continue
+        try:
             if found.kind is EntryKind.FILE:
                 slices = _verify_file(tree, path, asked)
             else:

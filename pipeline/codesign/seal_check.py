@@ -6,7 +6,7 @@ own hash and the nested code it names are `bundle_verifier`'s.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,10 +62,13 @@ def scope_of(bundle: Bundle, seal: Seal, outer: Scope | None) -> Scope:
     return Scope(base=bundle.base, rules=RuleSet(seal.rules, main_file=bundle.main_in_base), outer=outer)
 
 
-def check_seal(tree: Tree, bundle: Bundle, seal: Seal, scope: Scope) -> Iterator[tuple[str, str]]:
+def check_seal(
+    tree: Tree, bundle: Bundle, seal: Seal, scope: Scope, hash_types: Collection[HashType]
+) -> Iterator[tuple[str, str]]:
     """The paths of the tree that do not agree with the seal, each with what is wrong; nested code is not looked into.
 
-    Raises SigningError for what could not have been sealed, such as a socket.
+    Every file must be sealed by all `hash_types`, those of the CodeDirectories that vouch for the seal. Raises
+    SigningError for what could not have been sealed, such as a socket.
     """
     if is_weak(seal.rules, bundle.resources, version=seal.version):
         yield bundle.seal_path, "its rules leave out more than macOS allows"
@@ -84,6 +87,8 @@ def check_seal(tree: Tree, bundle: Bundle, seal: Seal, scope: Scope) -> Iterator
         elif entry.link is not None:
             if (problem := link_problem(tree, path, scope)) is not None:
                 yield path, problem
+        elif entry.requirement is None and not entry.hashes.keys() >= set(hash_types):
+            yield path, "is sealed by a weaker hash than the signature's"
         elif entry.requirement is None:
             files.append(entry)
     yield from _check_contents(tree, bundle.base, files)
