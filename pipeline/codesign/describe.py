@@ -30,21 +30,21 @@ from pipeline.macho import FileType, MachSlice, Platform, first_nonzero
 Facts = dict[str, Any]
 
 
-class Maker(StrEnum):
-    """Who made a signature, by the marks that it bears."""
+class Form(StrEnum):
+    """Whose signatures one looks like, by the marks that it bears; ours look like codesign's."""
 
     CODESIGN = "codesign"
-    LINKER = "the linker"
-    OTHER = "another signer than codesign"
+    LINKER = "linker"
+    OTHER = "neither codesign nor linker"
 
 
-def maker(signature: Signature) -> Maker:
+def form_of(signature: Signature) -> Form:
     """The linker says so; codesign always writes requirements and a CMS slot, its CMS with indefinite lengths."""
     if signature.best.flags & Flags.LINKER_SIGNED:
-        return Maker.LINKER
+        return Form.LINKER
     complete = signature.blob(Slot.REQUIREMENTS) is not None and signature.blob(Slot.CMS) is not None
     indefinite = signature.cms[:2] == b"\x30\x80"
-    return Maker.CODESIGN if complete and (indefinite or not signature.cms) else Maker.OTHER
+    return Form.CODESIGN if complete and (indefinite or not signature.cms) else Form.OTHER
 
 
 def describe(slices: Sequence[MachSlice]) -> list[Facts]:
@@ -78,7 +78,7 @@ def _describe_signature(signature: Signature, one: MachSlice) -> Facts:
     command = one.image.signature
     assert command is not None, "an image with a signature has the command that says where"
     facts: Facts = {
-        "made_by": str(maker(signature)),
+        "form": str(form_of(signature)),
         "cdhash": signature.best.cdhash.hex(),
         "identifier": signature.best.identifier,
         "team": signature.best.team,
