@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import disk, tickets
-from pipeline.codesign.describe import describe, differences, maker, render
+from pipeline.codesign.describe import describe, differences, form_of, render
 from pipeline.codesign.reproduce import reproduce as sign_again
 from pipeline.codesign.requirements import compile_requirement
 from pipeline.codesign.signature import read_signature
@@ -41,14 +41,14 @@ def reproduce(host: Host, path: str, *, as_json: bool) -> None:
         try:
             slices = read_slices(opened)
             found = sign_again(opened, slices)
-            makers = {one.arch: str(maker(signature)) for one in slices if (signature := read_signature(one))}
+            forms = {one.arch: str(form_of(signature)) for one in slices if (signature := read_signature(one))}
         except ReleaseError as error:
             raise error.at(path) from None
     if as_json:
         document = [
             {
                 "arch": one.arch,
-                "maker": makers[one.arch],
+                "form": forms[one.arch],
                 "identical": one.is_identical,
                 "eras": list(one.eras),
                 "mode": list(one.modes),
@@ -66,7 +66,7 @@ def reproduce(host: Host, path: str, *, as_json: bool) -> None:
         for one in found.slices:
             ways = ", ".join(f"{era} ({mode})" for era, mode in one.matches) or "no era that is known here"
             whole = "; the whole SuperBlob too" if one.superblob_matches else ""
-            verdict = "identical" if one.is_identical else f"DIFFERS (made by {makers[one.arch]})"
+            verdict = "identical" if one.is_identical else f"DIFFERS (form: {forms[one.arch]})"
             host.console.result(f"{path}: {one.arch}: {verdict}: {ways}{whole}")
         host.console.result(f"{path}: the whole file is {'identical' if found.whole_file else 'not identical'}")
     if not found.is_identical:
