@@ -24,7 +24,7 @@ from pipeline.host.files import refusals
 from pipeline.macho.source import check_range
 
 # Below this a process takes longer to start than the hashing does (1.5 GB/s of SHA-256 on a core of 2020).
-_WORTH_WORKERS = 64 * 1024 * 1024
+WORTH_WORKERS = 64 * 1024 * 1024
 _MOST_WORKERS = 4
 
 
@@ -60,7 +60,7 @@ class FileSource:
         if not page_size:
             whole = self._whole(algorithms, start, limit)
             return {name: [digest] for name, digest in zip(algorithms, whole, strict=True)}
-        if limit - start >= _WORTH_WORKERS:
+        if limit - start >= WORTH_WORKERS:
             hashes = self._in_workers(algorithms, page_size, start, limit)
         else:
             try:
