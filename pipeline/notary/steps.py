@@ -11,8 +11,9 @@ upload nobody knows. It is found in the team's list by its name, recorded as aba
 
 *The answer to the PUT was lost*: the notary may have the object already. Its status is asked first: a final one settles
 it. Otherwise the object is put again on the condition that none is there (`If-None-Match: *`), so that the store itself
-keeps the bytes from being uploaded to completion twice. Where the leave has ended by then, 12 hours have passed; a
-submission that was uploaded is answered long before, so one that is still in progress was not, and is abandoned.
+keeps the bytes from being uploaded to completion twice. Where the leave has ended or is lost (another job has the record
+alone), the submission is watched for a quarter of an hour after its upload began: of those that were uploaded, all but
+two in a hundred are answered by then; so one that is still in progress was not uploaded, and is abandoned.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from pipeline.notary.wire import Listed, NotaryStatus, UploadGrant
 
 # How long the notary's leave to upload lives: https://developer.apple.com/documentation/notaryapi/submit-software
 GRANT_LIFE = timedelta(hours=12)
+_UNSENT = (State.SUBMITTING, State.CREATED, State.UPLOADING)
 # One may have been left by an earlier run; a second that ends before its upload is already strange.
 _MOST_GRANTS = 3
 
@@ -48,6 +50,8 @@ class Steps:
     def bring(self, archive: Archive, patience: Patience) -> Submission:
         """The archive's submission, uploaded or final. Sends what has not been sent, and nothing twice."""
         submission = self._records.load(archive.sha256)
+        if submission is None or submission.state in _UNSENT:
+            self._demand_unchanged(archive)
         # Only a record that another run left can stand for a POST whose answer is lost.
         unclear = submission is not None
         if submission is None:
@@ -110,11 +114,13 @@ class Steps:
         _demand_about(log, submission, where)
         return log
 
-    def _begin(self, archive: Archive) -> Submission:
+    def _demand_unchanged(self, archive: Archive) -> None:
         if self._host.files.sha256(archive.path) != archive.sha256:
             raise VerificationError(
                 "the archive is not the one that was made", where=str(archive.path), remedy="make the archive again"
             )
+
+    def _begin(self, archive: Archive) -> Submission:
         now = self._host.clock.now()
         return self._records.save(
             Submission(
@@ -183,14 +189,14 @@ class Steps:
         now = self._host.clock.now()
         grant = self._records.load_grant(submission.sha256)
         if grant is None or grant.submission != submission.id:
-            return self._abandon(submission, "the leave to upload is lost")
+            return self._give_up(submission, "the leave to upload is lost", patience, unclear=again)
         if now - submission.times.get(State.CREATED, now) >= GRANT_LIFE:
-            return self._abandon(submission, "the leave to upload ended after 12 hours")
+            return self._give_up(submission, "the leave to upload ended after 12 hours", patience, unclear=again)
         submission = self._records.save(submission.reached(State.UPLOADING, now))
         try:
             self._put(grant, archive, patience, again=again)
         except GrantEnded as error:
-            return self._abandon(submission, error.message)
+            return self._give_up(submission, error.message, patience, unclear=error.unclear)
         return self._uploaded(submission)
 
     def _put(self, grant: UploadGrant, archive: Archive, patience: Patience, *, again: bool) -> None:
@@ -204,6 +210,9 @@ class Steps:
             try:
                 with console.progress(f"notary: uploading {archive.path.name}", archive.size) as bar:
                     put_archive(store, files, archive, patience, again=repeated, sent=bar.update)
+            except GrantEnded as error:
+                error.unclear = repeated
+                raise
             except ServiceUnavailable as error:
                 console.say(f"notary: the upload broke off: {error.message}")
                 raise
@@ -215,7 +224,17 @@ class Steps:
         self._records.remove_grant(submission.sha256)
         return submission
 
-    def _abandon(self, submission: Submission, reason: str) -> Submission:
+    def _give_up(self, submission: Submission, reason: str, patience: Patience, *, unclear: bool) -> Submission:
+        """Back to `submitting`, unless it shows that the upload was completed after all: `unclear` says it may have."""
+        pauses = patience.policy.poll.pauses()
+        while unclear:
+            listed = patience.persist(lambda: self._status(submission))
+            if listed.status in FINAL:
+                return self._uploaded(self._heard(submission, listed))
+            now = self._host.clock.now()
+            unclear = now - submission.times.get(State.UPLOADING, now) < patience.policy.doubt
+            if unclear:
+                self._host.clock.sleep(next(pauses))
         self._host.console.say(f"notary: submission {submission.id} is abandoned: {reason}")
         submission = self._records.save(submission.without_id(reason, self._host.clock.now()))
         self._records.remove_grant(submission.sha256)

@@ -30,6 +30,8 @@ from pipeline.notary.submission import FINAL, Archive, Records, State, Submissio
 from pipeline.notary.waiting import Patience, Throttled, WaitPolicy, in_words
 from pipeline.notary.wire import NotaryStatus
 
+# Build services end jobs that say nothing for ten minutes.
+_SILENCE = timedelta(minutes=5)
 _RESUME = "run the same command again: it takes up where this one ended, and nothing is sent twice"
 
 
@@ -114,12 +116,13 @@ class _Job:
         return all(self._submissions[key].state.is_final for key in keys)
 
     def _patience(self) -> Patience:
-        return Patience(self._host.clock, self._policy, self._wait, resume=_RESUME)
+        return Patience(self._host.clock, self._policy, self._wait, resume=_RESUME, say=self._host.console.say)
 
     def _await(self, keys: Sequence[str]) -> None:
         """Look at each submission by the policy's schedule until all are final, given up on, or the wait ends."""
         patience = self._patience()
         pending = [key for key in keys if not self._submissions[key].state.is_final]
+        told = timedelta(0)
         for number, pause in enumerate(self._policy.poll.pauses(), 1):
             last = patience.left <= timedelta(0)
             # The log has been seen while the status still said In Progress: now and then it is asked for all the same.
@@ -130,6 +133,10 @@ class _Job:
                 return  # the limit of requests lasts longer than the wait
             if not pending or last:
                 return
+            if patience.past - told >= _SILENCE:
+                told = patience.past
+                count = "1 submission" if len(pending) == 1 else f"{len(pending)} submissions"
+                self._host.console.say(f"notary: {count} still in progress after {in_words(told)}")
             patience.sleep(pause)
 
     def _is_open(self, key: str, patience: Patience, *, early: bool) -> bool:
@@ -194,7 +201,8 @@ class _Job:
             unreachable = [one for one in self._late.values() if not isinstance(one, (NotThere, Throttled))]
             kind = ServiceUnavailable if unreachable and len(unreachable) == len(self._late) else NotaryPending
             raise kind(
-                "\n".join([f"the notary has not answered yet after {in_words(self._wait)}:", *waiting]), remedy=_RESUME
+                "\n".join([f"the notary has not answered yet (a wait of {in_words(self._wait)}):", *waiting]),
+                remedy=_RESUME,
             )
 
     def in_flight(self) -> str:

@@ -50,6 +50,8 @@ class WaitPolicy:
     """Of such a step, and of a log that is not there yet. Looks at a status are bounded by the caller's wait alone."""
     throttled: timedelta
     """After a 429 that does not say how long."""
+    doubt: timedelta
+    """How long after its upload began a submission that may have been uploaded is watched before it is given up."""
 
 
 # Polls every 10 seconds met Apple's hourly limit in 2026, whose size is not published: from 15 seconds up to a minute.
@@ -58,28 +60,37 @@ APPLE_POLICY = WaitPolicy(
     retry=Schedule(first=timedelta(seconds=2), growth=2, longest=timedelta(seconds=60)),
     tries=8,
     throttled=timedelta(minutes=5),
+    doubt=timedelta(minutes=15),  # within which Apple answers 98 of 100
 )
 REHEARSAL_POLICY = WaitPolicy(
     poll=Schedule(first=timedelta(milliseconds=50), growth=1, longest=timedelta(milliseconds=50)),
     retry=Schedule(first=timedelta(milliseconds=50), growth=1, longest=timedelta(milliseconds=50)),
     tries=8,
     throttled=timedelta(milliseconds=50),
+    doubt=timedelta(milliseconds=250),
 )
 
 
 class Patience:
-    """One wait with its end. `resume` says to a person how the wait is taken up again."""
+    """One wait with its end. `resume` says to a person how the wait is taken up again; `say` tells why it is long."""
 
-    def __init__(self, clock: Clock, policy: WaitPolicy, wait: timedelta, *, resume: str) -> None:
+    def __init__(
+        self, clock: Clock, policy: WaitPolicy, wait: timedelta, *, resume: str, say: Callable[[str], object]
+    ) -> None:
         self._clock = clock
+        self._say = say
         self.policy = policy
         self._began = clock.monotonic()
         self._wait = wait
         self.resume = resume
 
     @property
+    def past(self) -> timedelta:
+        return self._clock.monotonic() - self._began
+
+    @property
     def left(self) -> timedelta:
-        return self._wait - (self._clock.monotonic() - self._began)
+        return self._wait - self.past
 
     def sleep(self, pause: timedelta) -> None:
         """Sleep for the pause, but not past the end."""
@@ -94,6 +105,7 @@ class Patience:
                 where=error.where,
                 remedy=self.resume,
             ) from error
+        self._say(f"notary: the limit of requests is reached; asking again in {in_words(pause)}")
         self._clock.sleep(pause)
 
     def persist(self, action: Callable[[], Result]) -> Result:

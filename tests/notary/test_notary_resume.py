@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 from builders.notary_desk import Desk, Killed, killing
 
-from pipeline.errors import NotaryPending, NotaryRejected, ServiceUnavailable
+from pipeline.errors import NotaryPending, NotaryRejected, ServiceUnavailable, VerificationError
 from pipeline.notary import Mode, NotaryStatus, Records, State
-from pipeline.rehearsal import CutAnswer, Endpoint, Status
+from pipeline.rehearsal import CutAnswer, CutRequest, Endpoint, Status, answers
 
 
 def operations(desk: Desk) -> int:
@@ -40,7 +40,7 @@ def test_a_run_that_is_killed_again_and_again_still_sends_once(desk: Desk) -> No
     """However far each of many runs gets before it is killed, the last finds one submission uploaded once."""
     count = operations(desk)
     archives = [desk.archive("counted.zip", b"counted")]
-    for first in range(1, count + 1, 2):
+    for first in range(1, count + 1, 3):
         for second in range(1, count + 1, 3):
             archive = desk.archive(f"killed-at-{first}-{second}.zip", b"%d %d" % (first, second))
             archives.append(archive)
@@ -109,6 +109,60 @@ def test_an_upload_that_ended_unseen_is_not_repeated_after_its_credentials_ended
         desk.notarize([archive])
     assert Records(desk.host(), desk.records).all()[0].state is State.UPLOADING
     desk.clock.sleep(timedelta(hours=13))
+    desk.notarize([archive])
+    desk.demand_once(archive)
+
+
+def test_an_upload_that_ended_unseen_counts_in_a_job_that_has_the_record_alone(desk: Desk) -> None:
+    """Where the credentials did not come along, the submission is watched before another is made."""
+    archive = desk.archive()
+    desk.levers.schedule(Endpoint.UPLOAD, CutAnswer(at=0), times=99)
+    with pytest.raises(ServiceUnavailable):
+        desk.notarize([archive])
+    (desk.records / f"{archive.sha256}.upload").unlink()
+    desk.levers.polls_in_progress = 8
+    desk.notarize([archive])
+    desk.demand_once(archive)
+    assert desk.clock.slept < timedelta(minutes=15)
+
+
+def test_an_upload_that_did_not_end_is_given_up_after_a_quarter_of_an_hour(desk: Desk) -> None:
+    """A submission that is still in progress by then was not uploaded: it is abandoned, and one new one is made."""
+    archive = desk.archive()
+    desk.levers.schedule(Endpoint.UPLOAD, CutRequest(at=9), times=8)
+    with pytest.raises(ServiceUnavailable):
+        desk.notarize([archive])
+    (desk.records / f"{archive.sha256}.upload").unlink()
+    desk.notarize([archive])
+    desk.demand_once(archive)
+    assert timedelta(minutes=15) <= desk.clock.slept < timedelta(minutes=20)
+
+
+def test_a_lost_answer_and_ended_credentials_still_count(desk: Desk) -> None:
+    """The PUT was answered into nothing and the credentials ended: what was uploaded is found by its status."""
+    archive = desk.archive()
+    desk.levers.polls_in_progress = 5
+    desk.levers.schedule(Endpoint.UPLOAD, CutAnswer(at=0))
+    desk.levers.schedule(Endpoint.UPLOAD, answers.EXPIRED_TOKEN, at=2)
+    desk.notarize([archive])
+    desk.demand_once(archive)
+    assert len(desk.rehearsal.state.submissions()) == 1
+
+
+@pytest.mark.parametrize("state", [State.SUBMITTING, State.CREATED, State.UPLOADING])
+def test_an_archive_that_changed_is_not_sent(desk: Desk, state: State) -> None:
+    """Bytes that are not those on record are never uploaded, however far the submission is."""
+    archive = desk.archive()
+    steps = {State.SUBMITTING: 2, State.CREATED: 5, State.UPLOADING: 6}
+    with pytest.raises(Killed):
+        desk.notarize([archive], observe=killing(steps[state]))
+    assert Records(desk.host(), desk.records).all()[0].state is state
+    whole = archive.path.read_bytes()
+    archive.path.write_bytes(whole[:-1] + b"!")
+    with pytest.raises(VerificationError, match="not the one that was made"):
+        desk.notarize([archive])
+    assert desk.uploaded() == []
+    archive.path.write_bytes(whole)
     desk.notarize([archive])
     desk.demand_once(archive)
 

@@ -45,7 +45,8 @@ def test_durations_in_words(duration: float, words: str) -> None:
 def test_patience_ends() -> None:
     """What keeps failing is tried as often as the policy says and then raised; the pauses are the policy's."""
     clock = FakeClock()
-    patience = Patience(clock, APPLE_POLICY, timedelta(hours=1), resume="again")
+    said: list[str] = []
+    patience = Patience(clock, APPLE_POLICY, timedelta(hours=1), resume="again", say=said.append)
     tried = 0
 
     def fail() -> None:
@@ -62,9 +63,11 @@ def test_patience_ends() -> None:
 def test_patience_does_not_outlive_its_wait() -> None:
     """No pause goes past the end, and a 429 that lasts longer ends the wait at once, unslept."""
     clock = FakeClock()
-    patience = Patience(clock, APPLE_POLICY, timedelta(minutes=10), resume="again")
+    said: list[str] = []
+    patience = Patience(clock, APPLE_POLICY, timedelta(minutes=10), resume="again", say=said.append)
     patience.obey(Throttled("limit", retry_after=None, where="x"))
     assert clock.slept == timedelta(minutes=5)
+    assert said == ["notary: the limit of requests is reached; asking again in 5 min"]
     with pytest.raises(NotaryPending, match="10 min") as pending:
         patience.obey(Throttled("limit", retry_after=timedelta(minutes=10), where="x"))
     assert pending.value.remedy == "again"
@@ -76,7 +79,8 @@ def test_patience_does_not_outlive_its_wait() -> None:
 def test_a_429_that_asks_for_nothing_is_still_a_pause() -> None:
     """Retry-After: 0 does not turn into requests without a pause."""
     clock = FakeClock()
-    Patience(clock, APPLE_POLICY, timedelta(minutes=10), resume="x").obey(
+    said: list[str] = []
+    Patience(clock, APPLE_POLICY, timedelta(minutes=10), resume="x", say=said.append).obey(
         Throttled("limit", retry_after=timedelta(0), where="x")
     )
     assert clock.slept >= timedelta(seconds=15)
@@ -187,12 +191,15 @@ def test_an_interrupt_says_how_to_resume(desk: Desk) -> None:
     desk.demand_once(archive)
 
 
-def test_status_changes_are_said_and_nothing_else_repeats(desk: Desk) -> None:
-    """Twenty polls of the same status are one line."""
-    desk.levers.polls_in_progress = 20
+def test_a_long_wait_is_neither_silent_nor_noisy(desk: Desk) -> None:
+    """Each status is said once, and every five minutes or so that the wait goes on."""
+    desk.levers.polls_in_progress = 25
     desk.notarize([desk.archive()])
-    assert desk.terminal.text().count("In Progress") == 1
-    assert desk.terminal.text().count("Accepted") == 1
+    lines = desk.terminal.text().splitlines()
+    assert sum(line.endswith(": In Progress") for line in lines) == 1
+    assert sum(line.endswith(": Accepted") for line in lines) == 1
+    still = [line for line in lines if "1 submission still in progress after" in line]
+    assert 3 <= len(still) <= desk.clock.slept // timedelta(minutes=5)
 
 
 def test_what_was_reached_is_on_record_when_the_wait_ends(desk: Desk) -> None:
