@@ -13,7 +13,7 @@ from pipeline.disk import open_source, write_parts
 from pipeline.disk.source import WORTH_WORKERS
 from pipeline.errors import ConfigurationError, HostRefused, MalformedFile
 from pipeline.host import Files
-from pipeline.macho import BytesSource, Window
+from pipeline.macho import BytesSource, Part, Window
 
 
 def _pages(data: bytes, page: int, algorithm: str = "sha256") -> list[bytes]:
@@ -140,7 +140,14 @@ def test_parts_are_written_in_order(tmp_path: Path) -> None:
     path, output = tmp_path / "file", tmp_path / "new" / "output"
     path.write_bytes(b"0123456789" * 300_000)
     with open_source(path) as source:
-        parts = [b"head", Window(source, 5, 10), bytes(3), Window(BytesSource(b"abcdef"), 2, 2), source, b""]
+        parts: list[Part] = [
+            b"head",
+            Window(source, 5, 10),
+            bytes(3),
+            Window(BytesSource(b"abcdef"), 2, 2),
+            source,
+            b"",
+        ]
         write_parts(Files(), parts, output, 0o755)
     assert output.read_bytes() == b"head" + b"5678901234" + bytes(3) + b"cd" + path.read_bytes()
     assert output.stat().st_mode & 0o777 == 0o755

@@ -31,24 +31,30 @@ def test_a_files_digest_is_its_contents(tmp_path: Path) -> None:
     assert tree_digest(tmp_path / "file") == hashlib.sha256(b"text").hexdigest()
 
 
+def _replace_link(root: Path) -> None:
+    (root / "Contents" / "Current").unlink()
+    (root / "Contents" / "Current").symlink_to("Empty")
+
+
+def _file_for_folder(root: Path) -> None:
+    (root / "Contents" / "Empty").rmdir()
+    (root / "Contents" / "Empty").write_bytes(b"")
+
+
+def _file_for_link(root: Path) -> None:
+    (root / "Contents" / "Current").unlink()
+    (root / "Contents" / "Current").write_bytes(b"MacOS")
+
+
 CHANGES: dict[str, Callable[[Path], object]] = {
     "a byte": lambda root: (root / "Contents" / "Info.plist").write_bytes(b"<plist />"),
     "a name": lambda root: (root / "Contents" / "Info.plist").rename(root / "Contents" / "info.plist"),
     "a mode": lambda root: (root / "Contents" / "MacOS" / "tool").chmod(0o644),
     "a new file": lambda root: (root / "new").write_bytes(b""),
     "a lost folder": lambda root: (root / "Contents" / "Empty").rmdir(),
-    "a link's target": lambda root: (
-        (root / "Contents" / "Current").unlink(),
-        (root / "Contents" / "Current").symlink_to("Empty"),
-    ),
-    "a file for a folder": lambda root: (
-        (root / "Contents" / "Empty").rmdir(),
-        (root / "Contents" / "Empty").write_bytes(b""),
-    ),
-    "a file for a link": lambda root: (
-        (root / "Contents" / "Current").unlink(),
-        (root / "Contents" / "Current").write_bytes(b"MacOS"),
-    ),
+    "a link's target": _replace_link,
+    "a file for a folder": _file_for_folder,
+    "a file for a link": _file_for_link,
 }
 
 
