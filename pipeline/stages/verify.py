@@ -37,6 +37,8 @@ def options(context: Context, plan: Plan) -> Mapping[str, object]:
 
 def run(context: Context, plan: Plan) -> Plan:
     side_by_side(partial(_verify, context, plan, artifact) for artifact in plan.artifacts)
+    code = plan.of(Kind.THIN, Kind.UNIVERSAL, Kind.APP)
+    demand_agreement(context.host.runner, {artifact.path: _executable(context, artifact) for artifact in code})
     return plan
 
 
@@ -59,13 +61,16 @@ def _verify(context: Context, plan: Plan, artifact: Artifact) -> None:
 def _verify_code(context: Context, artifact: Artifact, path: Path) -> None:
     slices = context.toolchain.verify(path)
     _demand_same_slices(artifact, slices)
-    inside = path / "Contents" / "MacOS" / artifact.product if artifact.kind is Kind.APP else path
-    demand_agreement(context.host.runner, inside, artifact.path)
     if artifact.staple and artifact.staple.status is StapleStatus.STAPLED:
         ticket = context.toolchain.stapled(path)
         if ticket is None:
             raise VerificationError("its stapled ticket is gone", where=artifact.path)
         _demand_proof(context, ticket, artifact, f"{artifact.path}/{STAPLED_TICKET}")
+
+
+def _executable(context: Context, artifact: Artifact) -> Path:
+    path = context.path(artifact)
+    return path / "Contents" / "MacOS" / artifact.product if artifact.kind is Kind.APP else path
 
 
 def _verify_ticket(context: Context, plan: Plan, artifact: Artifact, path: Path) -> None:

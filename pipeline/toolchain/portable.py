@@ -178,7 +178,11 @@ class PortableToolchain:
             raise VerificationError(error.message, where=error.where, remedy=error.remedy) from error
 
     def verify(self, path: Path) -> tuple[Slice, ...]:
-        return tuple(map(_slice, disk.verify_path(path, anchors=self._services.anchors, strict_padding=True)))
+        try:
+            found = disk.verify_path(path, anchors=self._services.anchors, strict_padding=True)
+        except MalformedFile as error:
+            raise VerificationError(f"header: {error.message}", where=error.where or str(path)) from error
+        return tuple(map(_slice, found))
 
 
 def _slice(found: VerifiedSlice) -> Slice:
