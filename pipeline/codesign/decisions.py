@@ -60,19 +60,33 @@ def decide(
     identifier = options.identifier or default_identifier(
         file_name=file_name, info=info, native=native.image, ad_hoc=identity is None, prefix=options.prefix, era=era
     )
+    hash_types = options.hash_types or default_hash_types(slices, era)
+    return decided(options, identity, identifier=identifier, info_plist=info_data, hash_types=hash_types)
+
+
+def decided(
+    options: SigningOptions,
+    identity: Identity | None,
+    *,
+    identifier: str,
+    info_plist: bytes | None,
+    hash_types: tuple[HashType, ...],
+) -> SignatureInputs:
+    """What follows from options and certificate once identifier and hash types are known, of whatever is signed."""
+    info = parse_info_plist(info_plist) if info_plist is not None else None
     if not identifier or "\0" in identifier:
         raise SigningError(f"the identifier {identifier!r} cannot be written")
     if options.page_size is not None and options.page_size not in PAGE_SIZES:
         raise SigningError(f"a page size of {options.page_size}", remedy="a power of two from 4096 to 65536")
     return SignatureInputs(
-        era=era,
+        era=options.era,
         identifier=identifier,
         team=_team(options, identity),
         flags=_flags(options, info, ad_hoc=identity is None),
-        hash_types=options.hash_types or default_hash_types(slices, era),
+        hash_types=hash_types,
         requirements=_requirements(options, identifier, identity),
         entitlements=options.entitlements,
-        info_plist=content_hash(info_data),
+        info_plist=content_hash(info_plist),
         code_resources=content_hash(options.code_resources),
         constraints=_constraints(options),
         runtime_version=options.runtime_version,

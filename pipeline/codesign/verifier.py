@@ -115,15 +115,25 @@ def _verify_slice(one: MachSlice, expectations: Expectations, plists: Sequence[b
     if signature is None or command is None:
         raise VerificationError("not signed", remedy="sign it: invoke file.sign")
     residue = _check_padding(one, command.dataoff + len(signature.superblob), strict=expectations.strict_padding)
-    _check_directories(signature, command.dataoff)
+    check_directories(signature, command.dataoff)
     _check_pages(one, signature)
+    return judge(one.arch, signature, expectations, plists, residue=residue)
+
+
+def judge(
+    arch: str, signature: Signature, expectations: Expectations, plists: Sequence[bytes], *, residue: bool = False
+) -> VerifiedSlice:
+    """What a signature says, once its CodeDirectories are known to fit the code: its parts, CMS and requirements hold.
+
+    `plists` are embedded in the code, each of which slot 1 may be of. Raises VerificationError.
+    """
     not_judged = _check_parts(signature, expectations, plists)
     entitlements = _check_entitlements(signature)
     cms = _check_cms(signature, expectations)
     requirement = _check_requirements(signature, cms, entitlements, expectations, plists)
     best = signature.best
     return VerifiedSlice(
-        arch=one.arch,
+        arch=arch,
         cdhash=best.cdhash.hex(),
         cdhashes=tuple(directory.cdhash.hex() for directory in signature.directories),
         identifier=best.identifier,
@@ -146,7 +156,7 @@ def _check_padding(one: MachSlice, start: int, *, strict: bool) -> bool:
     return first_nonzero(one.source, start, one.size) is not None
 
 
-def _check_directories(signature: Signature, dataoff: int) -> None:
+def check_directories(signature: Signature, dataoff: int) -> None:
     """The CodeDirectories agree with each other and cover the image up to the signature."""
     first = signature.directories[0]
     for directory in signature.directories:

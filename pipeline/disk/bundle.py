@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from pipeline.codesign.bundle import SIGNATURE_FOLDER, Bundle, find_bundle, versions
+from pipeline.codesign.bundle import SIGNATURE_FOLDER, Bundle, find_bundle, relative, versions
+from pipeline.codesign.bundle_code import Part, parts
+from pipeline.codesign.bundle_plain import ARCHITECTURE, plain_hash_types, read_plain, sign_plain
 from pipeline.codesign.bundle_refusals import refuse_bundle
 from pipeline.codesign.bundle_verifier import verify_bundle
 from pipeline.codesign.certificates import Anchors
@@ -17,23 +19,23 @@ from pipeline.codesign.cms import Identity
 from pipeline.codesign.code_directory import HashType
 from pipeline.codesign.decisions import default_hash_types
 from pipeline.codesign.options import SigningOptions
-from pipeline.codesign.seal import NestedSeal, build_seal, nested_code
+from pipeline.codesign.seal import build_seal
 from pipeline.codesign.seal_nested import nested_seal
 from pipeline.codesign.signer import sign_slices
-from pipeline.codesign.tree import EntryKind, join
-from pipeline.codesign.verified import VerifiedSlice, verified_slice
+from pipeline.codesign.tree import join
+from pipeline.codesign.verified import VerifiedSlice, said, verified_slice
 from pipeline.codesign.verifier import Expectations
 from pipeline.disk.machofile import verify_file
 from pipeline.disk.parts import write_parts
 from pipeline.disk.tree import FolderTree
-from pipeline.errors import ConfigurationError, NotSupported, ReleaseError
+from pipeline.errors import ConfigurationError, ReleaseError
 from pipeline.host import Files
 from pipeline.macho import read_slices
 
 Timestamper = Callable[[bytes], bytes]
 ChooseOptions = Callable[[str, SigningOptions], SigningOptions | None]
-"""For nested code at a path in the bundle, given the options that it would be signed with: those to sign it with, or
-None to keep the signature that it has."""
+"""For code at a path in the bundle, given the options that it would be signed with: those to sign it with, or None to
+keep it as it is. Of a bundle in the bundle the path is its root."""
 
 # Signing waits for the time-stamp authority most of the time.
 _SIDE_BY_SIDE = 4
@@ -50,12 +52,13 @@ def sign_bundle(
     *,
     nested: ChooseOptions | None = None,
 ) -> tuple[VerifiedSlice, ...]:
-    """Sign a bundle and all nested code in it, into a new bundle that appears whole; `identity` None signs ad hoc.
+    """Sign a bundle and all code in it, into a new bundle that appears whole; `identity` None signs ad hoc.
 
-    Nested code is signed first, what does not depend on each other side by side, with the same flags, era and identity,
-    an identifier of its own and no entitlements, unless `nested` chooses otherwise. A stapled ticket is left out: it
-    belongs to the signatures that are replaced. Returns what the signatures of the bundle's executable say. Raises
-    SigningError that names everything codesign would refuse; ConfigurationError where there is no bundle.
+    Code inside is signed first, among the resources too, what does not depend on each other side by side; with the same
+    flags, era and identity, an identifier of its own and no entitlements, unless `nested` chooses otherwise. A stapled
+    ticket is left out: it belongs to the signatures that are replaced. Returns what the signatures of the bundle's
+    executable say. Raises SigningError that names everything codesign would refuse; ConfigurationError where there is
+    no bundle.
     """
     if not bundle_in.is_dir():
         raise ConfigurationError("no such bundle", where=str(bundle_in))
@@ -116,34 +119,30 @@ class _Signing:
         """Sign what is inside the bundle, seal it, sign its executable."""
         tree = FolderTree(self.folder)
         bundle = find_bundle(tree, root, name=self.name if not root else "", version=version)
-        if not bundle.has_executable:
-            raise NotSupported("a bundle without an executable cannot be signed yet", where=root or self.name)
-        paths = nested_code(tree, bundle)
+        inside = parts(tree, bundle)
         with ThreadPoolExecutor(max_workers=_SIDE_BY_SIDE) as pool:
-            seals = pool.map(lambda path: self._nested(tree, join(bundle.base, path), options), paths)
-            nested = dict(zip(paths, seals, strict=True))
+            list(pool.map(lambda part: self._part(tree, part, options), inside))
+        nested = {
+            relative(part.path, bundle.base) or "": nested_seal(tree, part.path) for part in inside if part.nested
+        }
         seal = build_seal(tree, bundle, self._hash_types(tree, bundle, options), nested)
         for entry in tree.entries(join(bundle.base, SIGNATURE_FOLDER)):
             self.files.remove(self.folder / bundle.base / SIGNATURE_FOLDER / entry.name)
         self.files.write(self.folder / bundle.seal_path, seal)
-        inside = replace(_identified(options, bundle), info_plist=bundle.info_plist, code_resources=seal)
-        return self._file(tree, bundle.main_file, inside, bundle.name or self.name)
+        own = replace(_identified(options, bundle), info_plist=bundle.info_plist, code_resources=seal)
+        if bundle.has_executable:
+            return self._file(tree, bundle.main_file, own, bundle.name or self.name)
+        return self._plain(tree, bundle, own)
 
-    def _nested(self, tree: FolderTree, path: str, options: SigningOptions) -> NestedSeal:
-        chosen = self.choose(path, _nested_options(options))
-        entry = tree.entry(path)
-        is_file = entry is not None and entry.kind is EntryKind.FILE
-        if chosen is not None and is_file:
-            self._file(tree, path, chosen, path)
-        elif chosen is not None:
-            for version in versions(tree, path) or (None,):
-                self.bundle(path, chosen, version)
-        main = path if is_file else find_bundle(tree, path).main_file
-        with tree.open(main) as source:
-            try:
-                return nested_seal(source)
-            except ReleaseError as error:
-                raise error.at(main) from error.__cause__
+    def _part(self, tree: FolderTree, part: Part, options: SigningOptions) -> None:
+        chosen = self.choose(part.path, _inner_options(options))
+        if chosen is None:
+            return
+        if not part.is_bundle:
+            self._file(tree, part.path, chosen, part.path)
+            return
+        for version in versions(tree, part.path) or (None,):
+            self.bundle(part.path, chosen, version)
 
     def _file(self, tree: FolderTree, path: str, options: SigningOptions, file_name: str) -> tuple[VerifiedSlice, ...]:
         with tree.open(path) as source:
@@ -161,16 +160,36 @@ class _Signing:
             write_parts(self.files, plan.parts, self.folder / path, source.mode)
         return tuple(verified_slice(one, self.identity, self.signing_time) for one in plan.slices)
 
+    def _plain(self, tree: FolderTree, bundle: Bundle, options: SigningOptions) -> tuple[VerifiedSlice, ...]:
+        """Sign a bundle without an executable; what its signature says is read back, since no plan made it."""
+        with tree.open(bundle.main_file) as source:
+            made = sign_plain(
+                source,
+                bundle,
+                options,
+                name=bundle.name or self.name,
+                identity=self.identity,
+                timestamper=self.timestamper,
+                signing_time=self.signing_time,
+            )
+        for name, content in made.items():
+            self.files.write(self.folder / bundle.base / SIGNATURE_FOLDER / name, content)
+        signature = read_plain(tree, bundle)
+        assert signature is not None, "it was written just now"
+        return (said(ARCHITECTURE, signature, self.identity, self.signing_time),)
+
     def _hash_types(self, tree: FolderTree, bundle: Bundle, options: SigningOptions) -> Sequence[HashType]:
-        """Those that the executable's CodeDirectories will have."""
+        """Those that the bundle's CodeDirectories will have."""
+        if not bundle.has_executable:
+            return plain_hash_types(options)
         if options.hash_types:
             return options.hash_types
         with tree.open(bundle.main_file) as source:
             return default_hash_types(read_slices(source), options.era)
 
 
-def _nested_options(options: SigningOptions) -> SigningOptions:
-    """What nested code shares with the bundle around it: everything but what names or entitles it."""
+def _inner_options(options: SigningOptions) -> SigningOptions:
+    """What code in a bundle shares with the bundle around it: everything but what names or entitles it."""
     return replace(
         options,
         identifier=None,
