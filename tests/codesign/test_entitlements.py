@@ -83,6 +83,15 @@ def test_kinds_that_codesign_refuses_are_refused(value: object) -> None:
         entitlements_der({"key": value})
 
 
+def test_a_constraint_may_hold_data() -> None:
+    """A launch constraint names a CDHash as an OCTET STRING; in entitlements the same bytes are refused."""
+    encoded = entitlements_der({"cdhash": bytes(20)}, data_allowed=True)
+    assert encoded.endswith(b"\x04\x14" + bytes(20))
+    assert parse_entitlements_der(encoded, data_allowed=True) == {"cdhash": bytes(20)}
+    with pytest.raises(MalformedFile):
+        parse_entitlements_der(encoded)
+
+
 def test_keys_and_texts_beyond_ascii_keep_their_utf8() -> None:
     """Keys are in the order of their decomposed text: é comes between e and f."""
     encoded = entitlements_der({"f": "ü", "é": True, "e": "日本"})
