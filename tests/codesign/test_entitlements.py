@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import plistlib
+import subprocess
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+from builders.clients import need
+from builders.mach import image
 from builders.signature_parts import WITH_DER, Parts
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +24,7 @@ from pipeline.codesign.entitlements import (
     parse_entitlements,
     parse_entitlements_der,
 )
+from pipeline.codesign.superblob import Magic, Slot, blob_length, parse_blob, parse_superblob
 from pipeline.errors import MalformedFile, ReleaseError, SigningError
 
 # What codesign of macOS 12 and later wrote, as the tests of apple-codesign record it (plist_der.rs, DER_*).
@@ -60,6 +65,30 @@ def test_der_is_what_codesign_wrote(values: dict[str, Any], expected: str) -> No
     encoded = bytes.fromhex(expected)
     assert entitlements_der(values) == encoded
     assert parse_entitlements_der(encoded) == values
+
+
+@pytest.mark.rcodesign
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"b": [1, -129, {"z": True, "a": [[], {}]}], "a": {"k": {"k": "v"}}, "long": "x" * 300},
+        {"umlaut": "Käse", "日本": "語", "i": 1 << 40, "j": -(1 << 62)},
+        {"com.apple.security.cs.allow-jit": True, "com.apple.security.app-sandbox": False, "com": 0},
+    ],
+    ids=["empty", "nested", "beyond ASCII", "common"],
+)
+def test_rcodesign_writes_the_same_der(values: dict[str, Any], tmp_path: Path) -> None:
+    """Of the same XML; keys here are such that both ways of ordering them agree."""
+    rcodesign = str(need("rcodesign"))
+    (tmp_path / "tool").write_bytes(image(arch="arm64"))
+    (tmp_path / "entitlements").write_bytes(plistlib.dumps(values))
+    signing = [rcodesign, "sign", "--entitlements-xml-path", "entitlements", "tool", "signed"]
+    subprocess.run(signing, cwd=tmp_path, check=True, capture_output=True)
+    extracting = [rcodesign, "extract", "signature-raw", "signed"]
+    raw = subprocess.run(extracting, cwd=tmp_path, check=True, capture_output=True).stdout
+    blobs = {blob.slot: blob.data for blob in parse_superblob(raw[: blob_length(raw)])}
+    assert parse_blob(blobs[Slot.ENTITLEMENTS_DER], Magic.ENTITLEMENTS_DER) == entitlements_der(values)
 
 
 @pytest.mark.parametrize(
