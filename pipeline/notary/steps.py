@@ -11,7 +11,7 @@ upload nobody knows. It is found in the team's list by its name, recorded as aba
 
 *The answer to the PUT was lost*: the notary may have the object already. Its status is asked first: a final one settles
 it. Otherwise the object is put again on the condition that none is there (`If-None-Match: *`), so that the store itself
-keeps the bytes from being uploaded to completion twice. Where the leave has ended or is lost (another job has the record
+keeps the bytes from being uploaded to completion twice. Where the leave has ended or is lost (a job that has the record
 alone), the submission is watched for a quarter of an hour after its upload began: of those that were uploaded, all but
 two in a hundred are answered by then; so one that is still in progress was not uploaded, and is abandoned.
 """
