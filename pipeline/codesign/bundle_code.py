@@ -71,7 +71,8 @@ def _code(tree: Tree, bundle: Bundle, nested: bool) -> Iterator[Code]:
             yield from find_code(tree, part.path, nested=part.nested)
         else:
             yield Code(path=part.path, nested=part.nested)
-    yield Code(path=bundle.main_file, nested=nested, bundle=bundle)
+    if bundle.has_executable:
+        yield Code(path=bundle.main_file, nested=nested, bundle=bundle)
 
 
 def is_signable(tree: Tree, path: str) -> bool:

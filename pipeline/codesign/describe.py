@@ -212,7 +212,10 @@ class Difference:
 
 
 def differences(one: Sequence[Facts], other: Sequence[Facts]) -> tuple[Difference, ...]:
-    """Every field that differs between two files' facts, in the order in which the fields come. Slices pair by arch."""
+    """Every field that differs between the facts of two files or bundles, in the order in which the fields come.
+
+    Slices pair by architecture, those of a bundle by their file as well.
+    """
     left, right = _fields(one), _fields(other)
     return tuple(
         Difference(field=field, one=left.get(field), other=right.get(field))
@@ -222,7 +225,11 @@ def differences(one: Sequence[Facts], other: Sequence[Facts]) -> tuple[Differenc
 
 
 def _fields(slices: Sequence[Facts]) -> dict[str, str]:
-    return {path: value for one in slices for path, value in _flatten(one, str(one["arch"]))}
+    return {
+        field: value
+        for one in slices
+        for field, value in _flatten(one, ": ".join(str(one[key]) for key in ("path", "arch") if key in one))
+    }
 
 
 def _flatten(value: object, path: str) -> Iterator[tuple[str, str]]:
@@ -231,7 +238,7 @@ def _flatten(value: object, path: str) -> Iterator[tuple[str, str]]:
             yield from _flatten(inner, f"{path}: {key}")
     elif isinstance(value, list) and any(isinstance(inner, Mapping) for inner in value):
         for number, inner in enumerate(value):
-            name = inner.get("slot") or inner.get("hash_type") or number
+            name = inner.get("slot") or inner.get("hash_type") or inner.get("path") or number
             yield from _flatten(inner, f"{path}: {name}")
     elif isinstance(value, list):
         yield path, ", ".join(map(_scalar, value)) or "none"

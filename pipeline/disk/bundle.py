@@ -18,14 +18,16 @@ from pipeline.codesign.certificates import Anchors
 from pipeline.codesign.cms import Identity
 from pipeline.codesign.code_directory import HashType
 from pipeline.codesign.decisions import default_hash_types
+from pipeline.codesign.eras import DEFAULT_ERA, Era
 from pipeline.codesign.options import SigningOptions
 from pipeline.codesign.seal import build_seal
 from pipeline.codesign.seal_nested import nested_seal
 from pipeline.codesign.signer import sign_slices
+from pipeline.codesign.stripper import strip_slices
 from pipeline.codesign.tree import join
 from pipeline.codesign.verified import VerifiedSlice, said, verified_slice
 from pipeline.codesign.verifier import Expectations
-from pipeline.disk.machofile import verify_file
+from pipeline.disk.machofile import strip_file, verify_file
 from pipeline.disk.parts import write_parts
 from pipeline.disk.tree import FolderTree
 from pipeline.errors import ConfigurationError, ReleaseError
@@ -101,6 +103,32 @@ def verify_path(
         return verify_bundle(FolderTree(path), path.name, expectations)
     except ReleaseError as error:
         raise error.at(str(path)) from error.__cause__
+
+
+def strip(files: Files, path: Path, output: Path, era: Era = DEFAULT_ERA) -> None:
+    """A Mach-O file, or a bundle, without its signatures, as `codesign --remove-signature` of the era leaves it.
+
+    Of a bundle the executable's goes and the folder with the seal; code inside keeps its own. Raises as `sign_bundle`.
+    """
+    if not path.is_dir():
+        strip_file(files, path, output, era)
+        return
+    work = output.with_name(f".{output.name}.{os.getpid()}.stripping")
+    files.remove(work)
+    try:
+        files.copy_folder(path, work)
+        tree = FolderTree(work)
+        for version in versions(tree, "") or (None,):
+            bundle = find_bundle(tree, name=path.name, version=version)
+            if bundle.has_executable:
+                with tree.open(bundle.main_file) as source:
+                    write_parts(files, strip_slices(read_slices(source), era), work / bundle.main_file, source.mode)
+            files.remove(work / bundle.base / SIGNATURE_FOLDER)
+        files.move_folder(work, output)
+    except ReleaseError as error:
+        raise error.at(str(path)) from error.__cause__
+    finally:
+        files.remove(work)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

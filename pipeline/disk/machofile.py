@@ -51,7 +51,7 @@ def sign_file(
     return tuple(verified_slice(one, identity, signing_time) for one in plan.slices)
 
 
-def strip(files: Files, path: Path, output: Path, era: Era = DEFAULT_ERA) -> None:
+def strip_file(files: Files, path: Path, output: Path, era: Era = DEFAULT_ERA) -> None:
     """The file without its signatures, as `codesign --remove-signature` of the era leaves it."""
     with open_source(path) as opened:
         try:

@@ -19,7 +19,7 @@ from builders.clients import need
 from pipeline.codesign.code_directory import Flags, HashType
 from pipeline.codesign.eras import era_named
 from pipeline.codesign.options import SigningOptions
-from pipeline.disk import sign_bundle, verify_path
+from pipeline.disk import sign_bundle, strip, verify_path
 from pipeline.errors import ConfigurationError, SigningError, VerificationError
 from pipeline.host import Files
 
@@ -357,6 +357,17 @@ def test_nested_without_an_executable(tmp_path: Path) -> None:
     directory = signed / "Contents/PlugIns/Strings.bundle/Contents/_CodeSignature/CodeDirectory"
     assert seal(signed)["files2"]["PlugIns/Strings.bundle"]["cdhash"] == sha256(directory)[:20]
     assert verify_path(signed, anchors=DEVELOPER.anchors)
+
+
+def test_a_stripped_bundle_is_as_it_was(tmp_path: Path) -> None:
+    """Without its signature a bundle says so, and signed again it is what it was; code inside keeps its own."""
+    signed = sign(bundles.rich_app(tmp_path))
+    stripped = tmp_path / "stripped" / signed.name
+    strip(Files(), signed, stripped)
+    with pytest.raises(VerificationError, match="not sealed"):
+        verify_path(stripped, anchors=DEVELOPER.anchors)
+    assert verify_path(stripped / "Contents/MacOS/second", anchors=DEVELOPER.anchors)
+    assert tree(sign(stripped, tmp_path / "again" / signed.name)) == tree(signed)
 
 
 def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
