@@ -10,6 +10,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import stat
 import sys
@@ -27,6 +28,7 @@ _AT_FDCWD = -100 if sys.platform == "linux" else -2
 _EXCHANGE = 2
 # An fsync takes milliseconds: ten thousand of them, half a minute.
 _MANY_FILES = 200
+_UNFINISHED = re.compile(r"\..+\.[0-9]+\.[a-z]+")
 _REASONS = {
     errno.ENOSPC: "no space left",
     errno.EDQUOT: "quota used up",
@@ -214,6 +216,16 @@ class Files:
                 shutil.rmtree(aside)
             else:
                 aside.rename(target)
+
+    def remove_unfinished(self, folder: Path) -> None:
+        """Remove what killed processes left half-written below `folder`, which the caller has locked.
+
+        Everything that appears by a rename is made as `.NAME.PID.WORD` beside its place.
+        """
+        for inside, folders, names in os.walk(folder):
+            for name in [name for name in (*folders, *names) if _UNFINISHED.fullmatch(name)]:
+                self.remove(Path(inside, name))
+            folders[:] = [name for name in folders if not _UNFINISHED.fullmatch(name)]
 
     def remove(self, path: Path) -> None:
         """Remove a file or a folder with all it holds; nothing there is fine."""

@@ -36,6 +36,7 @@ def assembled(
         if writes:
             host.files.make_folder(folder)
             stack.enter_context(host.files.lock(folder / ".lock"))
+            host.files.remove_unfinished(folder)
             log = Journal(
                 host.files, host.clock, folder / "audit.jsonl", run=host.entropy.bytes(8).hex(), redact=host.redact
             )
