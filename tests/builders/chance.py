@@ -7,14 +7,6 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 
 _ODD = [bytes.fromhex(text) for text in ("ffffffff", "00000000", "7fffffff", "80000000", "3080", "00", "ff")]
-    b"\xff\xff\xff\xff",
-    b"\x00\x00\x00\x00",
-    b"\x7f\xff\xff\xff",
-    b"\x80\x00\x00\x00",
-    b"\x30\x80",
-    b"\x00",
-    b"\xff",
-]
 
 
 @dataclass(frozen=True, slots=True)
