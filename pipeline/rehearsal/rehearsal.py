@@ -56,6 +56,7 @@ class Rehearsal:
 
     def __enter__(self) -> Self:
         self._host.files.make_folder(self._folder, mode=_PRIVATE)
+        self.state.sweep()
         keys = keys_of(self._folder, self._host)
         self._server = LoopbackServer(self._routes(keys), self.levers, self._now)
         self._server.__enter__()
@@ -147,7 +148,8 @@ class _Judge:
             return Report(issues=(_other_bytes(submission, sha256),), contents=()), sha256
         chains = self._keys.chains
         roots = Roots(code=chains.developer_id.chain[-1:], timestamps=chains.timestamp.chain[-1:])
-        return inspect(place, submission.name, roots, now), sha256
+        with self._state.workspace() as scratch:
+            return inspect(place, submission.name, roots, now, scratch), sha256
 
 
 def _other_bytes(submission: Submission, sha256: str) -> Issue:

@@ -25,9 +25,10 @@ def judge(workbench: Workbench) -> Inspect:
 
     def judged(archive: bytes) -> Report:
         with tempfile.TemporaryDirectory() as folder:
-            place = Path(folder, "archive")
+            place, scratch = Path(folder, "archive"), Path(folder, "scratch")
             place.write_bytes(archive)
-            return inspect(place, "a.zip", roots, datetime.now(UTC))
+            scratch.mkdir()
+            return inspect(place, "a.zip", roots, datetime.now(UTC), scratch)
 
     return judged
 
