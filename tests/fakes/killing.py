@@ -38,5 +38,5 @@ def _observe(kind: str, subject: str) -> None:
 
 
 if __name__ == "__main__":
-    session.system_host = partial(system_host, observe=_observe)
+    session.system_host = partial(system_host, observe=_observe)  # type: ignore[attr-defined]  # it only imports the name
     program.run()
