@@ -23,7 +23,7 @@ from pipeline.codesign.requirements import SignatureFacts, designated, requireme
 from pipeline.codesign.signature import Signature, read_signature
 from pipeline.codesign.superblob import ALTERNATE_SLOTS, Slot, slot_name
 from pipeline.codesign.verified import VerifiedSlice
-from pipeline.errors import ConfigurationError, MalformedFile, VerificationError
+from pipeline.errors import MalformedFile, ReleaseError, VerificationError
 from pipeline.macho import FatArch, MachSlice, Source, build_fat_header, first_nonzero, is_macho, read_slices
 from pipeline.macho.fields import shown
 from pipeline.macho.universal import page_alignment, place_slices
@@ -60,7 +60,7 @@ def verify_slices(source: Source, expectations: Expectations) -> tuple[VerifiedS
     try:
         slices = read_slices(source)
         _check_universal(source, slices, strict=expectations.strict_padding)
-    except ConfigurationError as error:
+    except ReleaseError as error:
         raise VerificationError(error.message, where=error.where or "header", remedy=error.remedy) from error
     plists = [plist for plist in map(_embedded, slices) if plist is not None]
     verified = []
@@ -69,7 +69,7 @@ def verify_slices(source: Source, expectations: Expectations) -> tuple[VerifiedS
             verified.append(_verify_slice(one, expectations, plists))
         except VerificationError as error:
             raise error.at(f"slice {one.arch}") from None
-        except ConfigurationError as error:
+        except ReleaseError as error:
             where = f"slice {one.arch}" + (f": {error.where}" if error.where else "")
             raise VerificationError(error.message, where=where, remedy=error.remedy) from error
     return tuple(verified)
@@ -97,9 +97,9 @@ def _check_universal(source: Source, slices: Sequence[MachSlice], *, strict: boo
 
 
 def _known_layouts(slices: Sequence[MachSlice]) -> Iterator[tuple[FatArch, ...]]:
-    images, sizes = [one.image for one in slices], [one.size for one in slices]
-    yield place_slices(images, sizes, [14] * len(slices))
-    yield place_slices(images, sizes, [page_alignment(image.cputype) for image in images])
+    kinds, sizes = [(one.image.cputype, one.image.cpusubtype) for one in slices], [one.size for one in slices]
+    yield place_slices(kinds, sizes, [14] * len(slices))
+    yield place_slices(kinds, sizes, [page_alignment(one.image.cputype) for one in slices])
 
 
 def _check_zeros(source: Source, start: int, end: int, region: str) -> None:
@@ -270,7 +270,7 @@ def _check_cms(signature: Signature, expectations: Expectations) -> VerifiedCms 
         return verify_cms(signature.cms, directories, expectations.anchors, at=expectations.at)
     except VerificationError as error:
         raise error.at(where) from None
-    except ConfigurationError as error:
+    except ReleaseError as error:
         raise VerificationError(error.message, where=where) from error
 
 
