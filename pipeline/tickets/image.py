@@ -67,14 +67,14 @@ def read_image_ticket(stream: BinaryIO, where: str) -> bytes | None:
 
 
 def image_hashes(stream: BinaryIO, where: str) -> tuple[TicketHash, ...]:
-    """The CDHashes of a disk image by which a ticket names it; none where the image is unsigned."""
+    """The CDHash by which a ticket names a disk image, that of its strongest hash; none where the image is unsigned."""
     found = []
     for blob in _read(stream, where).blobs:
         if blob.slot == Slot.CODE_DIRECTORY or blob.slot in ALTERNATE_SLOTS:
             directory = parse_code_directory(blob.data)
             if directory.hash_type in _TYPES:
                 found.append(TicketHash(type=_TYPES[directory.hash_type], hash=directory.cdhash.hex()))
-    return tuple(found)
+    return tuple(sorted(found, key=lambda one: one.type)[-1:])
 
 
 def staple_image(files: Files, image: Path, output: Path, ticket: bytes) -> None:
