@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.codesign import der
@@ -77,6 +79,13 @@ def test_many_conditions_are_no_trouble() -> None:
     assert requirement_text(compile_requirement(text)) == text
 
 
+@pytest.mark.parametrize("key", ["a.0b", "a..b", "a.", ".a", "com.example.3d"])
+def test_a_key_that_is_no_name_is_printed_in_quotes(key: str) -> None:
+    """A key with dots that the grammar cannot read bare gets its quotes back."""
+    text = f'entitlement["{key}"] /* exists */'
+    assert requirement_text(compile_requirement(text)) == text
+
+
 @given(st.text(max_size=60))
 def test_any_text_is_a_requirement_or_our_error(text: str) -> None:
     """The compiler leaks no other exception."""
@@ -105,6 +114,15 @@ def programs(draw: st.DrawFn, depth: int = 3) -> list[Instruction]:
 # Legacy; and what the printer runs together or cannot give a place to.
 _NOT_IN_TEXT = (Op.INFO_VALUE, Op.CERTIFICATE_TRUSTED, Op.CERTIFICATE_TIMESTAMP)
 _TEXT = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=8).map(str.encode)
+
+
+def _is_read_back(key: bytes) -> bool:
+    """Apple's printer gives `a.1b` or `a.` without quotes, which Apple's compiler does not read either."""
+    bare = re.fullmatch(rb"[A-Za-z0-9.]+", key) and b"." in key
+    return not bare or re.fullmatch(rb"[A-Za-z][A-Za-z0-9]*(\.([A-Za-z][A-Za-z0-9]*|[0-9]+))*", key) is not None
+
+
+_KEY = _TEXT.filter(_is_read_back)
 _OID = st.sampled_from(["1.2.840.113635.100.6.1.13", "2.5.4.3", "1.3.6"])
 
 
@@ -115,10 +133,12 @@ def instructions(draw: st.DrawFn, op: Op) -> Instruction:
         number = draw(st.integers(-3, 3))
     if op in (Op.ANCHOR_HASH, Op.CDHASH):
         data = draw(st.binary(min_size=20, max_size=20))
-    elif op in (Op.IDENTIFIER, Op.ANCHOR_NAMED, Op.NAMED_CODE, Op.INFO, Op.ENTITLEMENT):
+    elif op in (Op.IDENTIFIER, Op.ANCHOR_NAMED, Op.NAMED_CODE):
         data = draw(_TEXT)
+    elif op in (Op.INFO, Op.ENTITLEMENT):
+        data = draw(_KEY)
     elif op is Op.CERTIFICATE_SUBJECT:
-        data = b"subject." + draw(_TEXT.filter(len))
+        data = draw(_TEXT.map(lambda key: b"subject." + key).filter(_is_read_back))
     elif op in (Op.CERTIFICATE_FIELD, Op.CERTIFICATE_POLICY):
         data = der.build_oid(draw(_OID))
     elif op is Op.PLATFORM:
@@ -129,6 +149,7 @@ def instructions(draw: st.DrawFn, op: Op) -> Instruction:
     return Instruction(op=op, number=number, data=data, match=match)
 
 
+@settings(max_examples=20000)
 @given(programs())
 def test_what_is_printed_compiles_to_the_same_bytes(program: list[Instruction]) -> None:
     """For everything that the compiler can emit, the text says all that the bytes say."""
