@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.codesign import der
@@ -149,7 +149,6 @@ def instructions(draw: st.DrawFn, op: Op) -> Instruction:
     return Instruction(op=op, number=number, data=data, match=match)
 
 
-@settings(max_examples=20000)
 @given(programs())
 def test_what_is_printed_compiles_to_the_same_bytes(program: list[Instruction]) -> None:
     """For everything that the compiler can emit, the text says all that the bytes say."""
