@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 import urllib.parse
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -222,7 +223,7 @@ def test_an_address_of_a_log_ends(folder: Any) -> None:
         assert user.call("GET", f"submissions/{identifier}", token=token).json()["data"]["attributes"]["status"]
         url = user.call("GET", f"submissions/{identifier}/logs", token=token).json()["data"]["attributes"]
         assert requests.get(url["developerLogUrl"], timeout=60).status_code == 200
-        clock.sleep(__import__("datetime").timedelta(hours=2))
+        clock.sleep(timedelta(hours=2))
         assert requests.get(url["developerLogUrl"], timeout=60).status_code == 403
 
 
