@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from builders.workshop import Workshop, new_workshop
+from builders.submissions import submissions
+from builders.workshop import LEVERED, Workshop, new_workshop
 
 _SOURCE = """
 #include <stdio.h>
@@ -62,6 +63,18 @@ def finished(tmp_path_factory: pytest.TempPathFactory, prebuilt: Path) -> Worksh
 def released(finished: Workshop, tmp_path: Path) -> Workshop:
     """A copy of a whole rehearsal release, to be changed."""
     return finished.copy(tmp_path / "a released checkout")
+
+
+@pytest.fixture(scope="session")
+def archived(tmp_path_factory: pytest.TempPathFactory, prebuilt: Path) -> Workshop:
+    """A release that is done up to its archive, and waits a second for the notary. Not to be changed: take a copy."""
+    workshop = new_workshop(tmp_path_factory.mktemp("archived") / "a checkout", prebuilt)
+    workshop.configure(more='\n[notary]\nwait = "1s"\n')
+    ran = workshop.invoke("release", lever=LEVERED, environment={"LEVERS": "submit=401,times=100000"})
+    assert ran.code == 10, ran.err
+    assert submissions(workshop.outputs) == []
+    shutil.rmtree(workshop.outputs / "notary")
+    return workshop
 
 
 def pytest_configure() -> None:
