@@ -1,6 +1,6 @@
 """The engine on disk: gives it Sources and Trees, applies its plans. What appears, appears whole, by one rename."""
 
-from pipeline.disk.bundle import sign_bundle, strip, verify_path
+from pipeline.disk.bundle import linked_libraries, open_executable, sign_bundle, strip, verify_path
 from pipeline.disk.digests import tree_digest
 from pipeline.disk.machofile import join, sign_file, thin, verify_file
 from pipeline.disk.parts import write_parts
@@ -11,6 +11,8 @@ __all__ = [
     "FileSource",
     "FolderTree",
     "join",
+    "linked_libraries",
+    "open_executable",
     "open_source",
     "sign_bundle",
     "sign_file",

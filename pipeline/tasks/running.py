@@ -15,21 +15,25 @@ from pipeline.host import Host
 from pipeline.model import Artifact, Kind, Plan, World
 from pipeline.notary import Records
 from pipeline.stages.context import Context
-from pipeline.tasks.assembly import announce, assembled, configuration_of
+from pipeline.tasks.assembly import announce, assembled, configuration_of, provenance_signer
 
 
 def release(host: Host, path: str | None, *, as_json: bool, dry: bool, allow_dirty: bool) -> None:
     configuration = configuration_of(host, path)
+    # Before anything runs: a release whose provenance cannot be signed is not begun.
+    signer = None if dry else provenance_signer(host, configuration)
     with assembled(host, configuration, writes=not dry, allow_dirty=allow_dirty) as (context, plan):
         announce(host, configuration, plan)
         if dry:
             _show_steps(context, plan, as_json=as_json)
             return
         plan, ran = order.release(context, plan)
-        if ran or not order.is_finished(context, plan):
-            head = order.finish(context, plan)
+        finished = not ran and order.is_finished(context, plan, signer)
+        if not finished:
+            head = order.finish(context, plan, signer)
             host.console.say(f"log: {context.folder / 'audit.jsonl'}, newest line {head}")
-        else:
+        order.attest(context, signer)
+        if finished:
             host.console.say("nothing to do: every stage is done, and its outputs are as it left them")
         _summarise(host, context, plan, as_json=as_json)
 
@@ -83,14 +87,6 @@ def clean(host: Host, path: str | None, *, forget: bool, dry: bool) -> None:
                 host.console.say(f"{'would remove' if dry else 'removed'}: {entry.name}")
                 if not dry:
                     host.files.remove(entry)
-
-
-def audit(host: Host, folder: str | None, *, gate: bool, head: str | None, as_json: bool) -> None:
-    from pipeline.audit import audit as judge
-
-    where = Path(folder).absolute() if folder else Path(__file__).parents[2] / "build" / "macos"
-    report = judge(host, where, head=head, gate=gate)
-    host.console.result(json.dumps(report.to_json(), indent=2, sort_keys=True) if as_json else report.to_text())
 
 
 def explain(host: Host, text: str) -> None:
