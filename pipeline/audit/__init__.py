@@ -8,6 +8,7 @@ and tickets, `attested` the provenance; `gate` says what may be published, `stor
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.audit.attested import judge_provenance
@@ -53,11 +54,13 @@ def audit(
         attested = judge_provenance(host, folder, evidence, key)
     except VerificationError as error:
         findings.append(error)
+    unpublishable = objections(evidence)
     if gate:
-        findings += objections(evidence)
+        findings += unpublishable
     if findings:
         raise findings[0] if len(findings) == 1 else Findings(findings)
-    return _report(folder, evidence, told, attested, gate=gate)
+    report = _report(folder, evidence, told, attested, gate=gate)
+    return replace(report, objections=tuple(one.message for one in unpublishable))
 
 
 def _report(
@@ -80,5 +83,6 @@ def _report(
         lost=evidence.lost,
         provenance=attested,
         artifacts=told,
+        objections=(),
         publishable=gate,
     )

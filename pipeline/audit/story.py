@@ -58,6 +58,8 @@ class AuditReport:
     """Earlier manifests that a run recorded and that are not in the folder."""
     provenance: tuple[str, ...]
     artifacts: tuple[Told, ...]
+    objections: tuple[str, ...]
+    """What keeps it from being published, though it holds."""
     publishable: bool
     """Was the gate asked, and did it agree?"""
 

@@ -37,6 +37,21 @@ def audit(
 
 @task(
     auto_shortflags=False,
+    help={
+        "folder": "the output folder to report on (default: build/macos beside tasks.py)",
+        "debug": "show tracebacks",
+    },
+)
+def report(context: InvokeContext, folder: str | None = None, debug: bool = False) -> None:
+    """Write report.html: the verdict, the artifacts, the notary's answer, what changed, the timeline, the log."""
+    with command(context, debug=debug) as host:
+        from pipeline.tasks import looking_back
+
+        looking_back.report(host, folder)
+
+
+@task(
+    auto_shortflags=False,
     help={"text": "a code or a message; - reads standard input; --text=-67062 for what begins with a dash"},
 )
 def explain(context: InvokeContext, text: str, debug: bool = False) -> None:

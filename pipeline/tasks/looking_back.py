@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
+from pipeline import manifest
+from pipeline import report as page
 from pipeline.audit import AuditReport, findings_of
 from pipeline.audit import audit as judge
-from pipeline.errors import ConfigurationError, VerificationError
+from pipeline.errors import ConfigurationError, HostRefused, MalformedFile, VerificationError
 from pipeline.host import Host
+from pipeline.journal import LARGEST, LOG, verify_chain
+from pipeline.notary import NotaryLog, Records, parse_log
 
+Result = TypeVar("Result")
 _BESIDE_TASKS = Path(__file__).parents[2] / "build" / "macos"
 
 
@@ -45,3 +53,54 @@ def _findings(error: VerificationError) -> list[dict[str, str | None]]:
 
 def _document(document: dict[str, object]) -> str:
     return json.dumps({"schema": 1} | document, indent=2, sort_keys=True)
+
+
+def report(host: Host, folder: str | None) -> None:
+    """Write the page, whatever the verdict; a release that does not hold is exit 9 all the same."""
+    where = _folder(folder)
+    error: VerificationError | None = None
+    found: AuditReport | None = None
+    try:
+        found = judge(host, where)
+    except VerificationError as caught:
+        error = caught
+    files = host.files
+    path = where / page.NAME
+    files.write(path, page.build(_facts(host, where, found, error)))
+    host.console.result(str(path))
+    if error is not None:
+        raise error
+
+
+def _facts(host: Host, folder: Path, found: AuditReport | None, error: VerificationError | None) -> page.Facts:
+    findings = findings_of(error) if error is not None else ()
+    told = found.artifacts if found is not None else ()
+    document = _read(lambda: manifest.load(host.files, folder / manifest.NAME))
+    entries = _read(lambda: verify_chain(host.files.read(folder / LOG, limit=LARGEST)))
+    records = Records(host, folder / "notary")
+    artifacts = [manifest.artifact_from_json(one) for one in (document or {}).get("artifacts", ())]
+    submitted = [one.sha256 for one in artifacts if records.log_path(one.sha256).is_file()]
+    logs = {sha256: _read(partial(_log, records, sha256)) for sha256 in submitted}
+    remarks = [*found.provenance, *(f"earlier manifest {name}" for name in found.earlier)] if found else []
+    return page.Facts(
+        manifest=document,
+        entries=entries or (),
+        findings=tuple(page.Finding(where=one.where, message=one.message) for one in findings),
+        objections=found.objections if found is not None else (),
+        told={one.path: one.words for one in told},
+        not_judged=tuple(sorted({what for one in told for what in one.not_judged})),
+        remarks=tuple(remarks),
+        notary={sha256: log for sha256, log in logs.items() if log is not None},
+    )
+
+
+def _log(records: Records, sha256: str) -> NotaryLog:
+    return parse_log(records.load_log(sha256) or b"", records.log_path(sha256).name)
+
+
+def _read(read: Callable[[], Result]) -> Result | None:
+    """What can be read of a release that may not hold: the verdict has said already what cannot."""
+    try:
+        return read()
+    except (VerificationError, MalformedFile, HostRefused):
+        return None
