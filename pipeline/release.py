@@ -97,8 +97,12 @@ def release(context: Context, plan: Plan) -> tuple[Plan, tuple[str, ...]]:
 
 def run_stage(context: Context, plan: Plan, stage: Stage, why: str) -> Plan:
     """Run one stage and record what it left; what it left in an earlier run and no longer does is removed."""
+    with context.host.console.group(f"{stage.NAME}: {why}"):
+        return _run_stage(context, plan, stage, why)
+
+
+def _run_stage(context: Context, plan: Plan, stage: Stage, why: str) -> Plan:
     files, folder = context.host.files, context.folder
-    context.host.console.say(f"{stage.NAME}: {why}")
     old, _ = records.load(files, folder / RECORDS, stage.NAME)
     # From here on no record and no manifest may speak for outputs that are about to change.
     files.remove(folder / RECORDS / f"{stage.NAME}.json")

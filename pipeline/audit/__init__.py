@@ -16,11 +16,11 @@ from pipeline.audit.evidence import Evidence, read_evidence
 from pipeline.audit.gate import objections
 from pipeline.audit.outputs import judge_outputs
 from pipeline.audit.story import AuditReport, Told
-from pipeline.errors import ConfigurationError, VerificationError
+from pipeline.errors import ConfigurationError, ReleaseError, VerificationError
 from pipeline.host import Host
 from pipeline.model import World
 
-__all__ = ["AuditReport", "Findings", "audit", "findings_of"]
+__all__ = ["AuditReport", "audit"]
 
 
 class Findings(VerificationError):
@@ -28,12 +28,11 @@ class Findings(VerificationError):
 
     def __init__(self, findings: Sequence[VerificationError]) -> None:
         super().__init__(f"{len(findings)} findings\n" + "\n".join(f"  {finding}" for finding in findings))
-        self.findings = tuple(findings)
+        self._findings = tuple(findings)
 
-
-def findings_of(error: VerificationError) -> tuple[VerificationError, ...]:
-    """What an audit found, one by one."""
-    return error.findings if isinstance(error, Findings) else (error,)
+    @property
+    def parts(self) -> tuple[ReleaseError, ...]:
+        return self._findings
 
 
 def audit(
@@ -43,7 +42,7 @@ def audit(
 
     `head`: the hash that the log's newest line must have. `gate`: accept only what may be published. `key`: PEM of the
     public key or certificate that the provenance must be signed with. Raises VerificationError that says where, of
-    several findings each one (`findings_of`); ConfigurationError where there is no such folder.
+    several findings each one (`parts`); ConfigurationError where there is no such folder.
     """
     if not folder.is_dir():
         raise ConfigurationError("no such folder", where=str(folder), remedy="run invoke release, or name another")

@@ -136,7 +136,10 @@ def _verify_file(tree: Tree, path: str, expectations: Expectations) -> tuple[Ver
 def _not_sealed(entry: SealEntry, slices: Sequence[VerifiedSlice]) -> str | None:
     if entry.cdhash is None or entry.cdhash.hex() in [cdhash for one in slices for cdhash in one.cdhashes]:
         return None
-    return f"is other code than was sealed (CDHash {entry.cdhash.hex()}): it was replaced or signed again afterwards"
+    return (
+        f"is other code than was sealed (CDHash {entry.cdhash.hex()}): it was replaced or signed again afterwards "
+        "(macOS asks only for the sealed requirement, which holds)"
+    )
 
 
 def _raise(problems: Sequence[Problem], name: str) -> None:

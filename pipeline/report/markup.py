@@ -51,7 +51,7 @@ def section(name: str, title: str, *children: Content) -> Markup:
 
 
 def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[Content]]) -> Markup:
-    """A table whose first column heads its rows. It can be scrolled with the keyboard where it is wider than the page."""
+    """A table whose first column heads its rows; the keyboard scrolls one that is wider than the page."""
     head = element("tr", *(element("th", column, scope="col") for column in columns))
     body = [
         element("tr", element("th", row[0], scope="row"), *(element("td", cell) for cell in row[1:])) for row in rows

@@ -10,12 +10,13 @@ from typing import TypeVar
 
 from pipeline import manifest
 from pipeline import report as page
-from pipeline.audit import AuditReport, findings_of
+from pipeline.audit import AuditReport
 from pipeline.audit import audit as judge
 from pipeline.errors import ConfigurationError, HostRefused, MalformedFile, VerificationError
 from pipeline.host import Host
 from pipeline.journal import LARGEST, LOG, verify_chain
 from pipeline.notary import NotaryLog, Records, parse_log
+from pipeline.tasks import ci
 
 Result = TypeVar("Result")
 _BESIDE_TASKS = Path(__file__).parents[2] / "build" / "macos"
@@ -28,7 +29,9 @@ def audit(host: Host, folder: str | None, *, gate: bool, head: str | None, key: 
     except VerificationError as error:
         if as_json:
             host.console.result(_document({"holds": False, "folder": str(where), "findings": _findings(error)}))
+        ci.summarise(host, "Audit: does not hold", [str(one) for one in error.parts])
         raise
+    ci.summarise(host, f"Audit: {report.release} {report.version} holds", [f"newest line of the log: {report.head}"])
     if as_json:
         host.console.result(_document({"holds": True, "findings": [], **report.to_json()}))
     else:
@@ -48,7 +51,7 @@ def _key(host: Host, path: str | None) -> bytes | None:
 
 
 def _findings(error: VerificationError) -> list[dict[str, str | None]]:
-    return [{"where": one.where, "message": one.message, "remedy": one.remedy} for one in findings_of(error)]
+    return [{"where": one.where, "message": one.message, "remedy": one.remedy} for one in error.parts]
 
 
 def _document(document: dict[str, object]) -> str:
@@ -73,7 +76,7 @@ def report(host: Host, folder: str | None) -> None:
 
 
 def _facts(host: Host, folder: Path, found: AuditReport | None, error: VerificationError | None) -> page.Facts:
-    findings = findings_of(error) if error is not None else ()
+    findings = error.parts if error is not None else ()
     told = found.artifacts if found is not None else ()
     document = _read(lambda: manifest.load(host.files, folder / manifest.NAME))
     entries = _read(lambda: verify_chain(host.files.read(folder / LOG, limit=LARGEST)))

@@ -13,7 +13,9 @@ from pipeline.errors import ConfigurationError
 from pipeline.host import Host
 from pipeline.model import Artifact, Kind, Plan, World
 from pipeline.notary import Records
+from pipeline.stages import verify
 from pipeline.stages.context import Context
+from pipeline.tasks import ci
 from pipeline.tasks.assembly import announce, assembled, configuration_of, provenance_signer
 
 
@@ -32,12 +34,15 @@ def release(host: Host, path: str | None, *, as_json: bool, dry: bool, allow_dir
             head = order.finish(context, plan, signer)
             host.console.say(f"log: {context.folder / 'audit.jsonl'}, newest line {head}")
         order.attest(context, signer)
+        _tell_ci(host, context, plan)
         if finished:
             host.console.say("nothing to do: every stage is done, and its outputs are as it left them")
         _summarise(host, context, plan, as_json=as_json)
 
 
-def one_stage(host: Host, path: str | None, name: str, *, as_json: bool, dry: bool, allow_dirty: bool) -> None:
+def one_stage(
+    host: Host, path: str | None, name: str, *, as_json: bool, dry: bool, allow_dirty: bool, junit: str | None = None
+) -> None:
     configuration = configuration_of(host, path)
     looks_only = name == "verify"
     with assembled(host, configuration, writes=not (dry or looks_only), allow_dirty=allow_dirty) as (context, plan):
@@ -46,6 +51,9 @@ def one_stage(host: Host, path: str | None, name: str, *, as_json: bool, dry: bo
             _show_steps(context, plan, as_json=as_json, only=name)
             return
         plan = order.left_by(context, plan, name, trusting=looks_only)
+        if junit is not None:
+            judged = verify.judge(context, plan)
+            host.files.write(Path(junit).absolute(), ci.junit(f"{configuration.release} {plan.version}", judged))
         stage = order.STAGES[order.NAMES.index(name)]
         after = stage.run(context, plan) if looks_only else order.run_stage(context, plan, stage, "asked for")
         if looks_only:
@@ -131,9 +139,14 @@ def _summarise(host: Host, context: Context, plan: Plan, *, as_json: bool) -> No
         host.console.result(f"{context.path(package)}{ending}")
 
 
-def _table(host: Host, artifacts: Sequence[Artifact]) -> None:
-    if not artifacts:
-        return
+def _tell_ci(host: Host, context: Context, plan: Plan) -> None:
+    world = plan.configuration.world
+    words = [f"world {world}" + ("" if world is World.REAL else f" ({world.upper()}: not for publication)")]
+    words.append(f"newest line of the log: {context.journal.head}")
+    ci.summarise(host, f"{plan.configuration.release} {plan.version}", words, _rows(plan.artifacts))
+
+
+def _rows(artifacts: Sequence[Artifact]) -> list[tuple[str, str, str, str]]:
     rows = [("artifact", "architectures", "notarization", "staple")]
     for artifact in artifacts:
         rows.append(
@@ -144,6 +157,13 @@ def _table(host: Host, artifacts: Sequence[Artifact]) -> None:
                 str(artifact.staple.status) if artifact.staple else "-",
             )
         )
+    return rows
+
+
+def _table(host: Host, artifacts: Sequence[Artifact]) -> None:
+    if not artifacts:
+        return
+    rows = _rows(artifacts)
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     for row in rows:
         host.console.result("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
