@@ -31,6 +31,8 @@ from pipeline.model import (
 SCHEMA = 1
 NAME = "release.json"
 HISTORY = "history"
+REPORT = "report.html"
+"""The page that shows what a manifest describes: gone as soon as the manifest no longer speaks."""
 
 
 def build(

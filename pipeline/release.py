@@ -106,8 +106,7 @@ def _run_stage(context: Context, plan: Plan, stage: Stage, why: str) -> Plan:
     old, _ = records.load(files, folder / RECORDS, stage.NAME)
     # From here on no record and no manifest may speak for outputs that are about to change.
     files.remove(folder / RECORDS / f"{stage.NAME}.json")
-    manifest.retire(files, folder)
-    provenance.retire(files, folder)
+    _retire(context)
     inputs, options = _facts(context, plan, stage)
     context.journal.record(
         "began",
@@ -204,9 +203,17 @@ def finish(context: Context, plan: Plan, signer: provenance.Signer | None = None
     document["changes"] = _changes(context, plan, document)
     data = manifest.to_bytes(document)
     # The log first: a kill between the two leaves a run without a manifest, never a manifest that no line names.
+    _retire(context)
     head = context.journal.record("finished", manifest=hashlib.sha256(data).hexdigest(), version=plan.version)
     manifest.save(context.host.files, context.folder, data)
     return head
+
+
+def _retire(context: Context) -> None:
+    """Manifest, provenance and report no longer speak for what lies in the folder."""
+    manifest.retire(context.host.files, context.folder)
+    provenance.retire(context.host.files, context.folder)
+    context.host.files.remove(context.folder / manifest.REPORT)
 
 
 def attest(context: Context, signer: provenance.Signer | None = None) -> None:
@@ -239,13 +246,13 @@ def _key(context: Context, inputs: dict[str, str], options: dict[str, Any]) -> s
         "options": options,
         "toolchain": context.toolchain.name,
         "tools": dict(context.toolchain.versions()),
-        "source": _own_digest(),
+        "source": own_digest(),
     }
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
 
 
 @cache
-def _own_digest() -> str:
+def own_digest() -> str:
     """Of the program itself: another version of it may make other bytes."""
     digest = hashlib.sha256()
     root = Path(__file__).parent

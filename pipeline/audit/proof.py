@@ -58,9 +58,9 @@ class Proof:
         if len(found) != len(artifact.slices):
             raise VerificationError(f"has {len(found)} slices, and {len(artifact.slices)} are recorded")
         words = [f"{one.arch}: CDHash {one.cdhash}, {_signer(one)}" for one in slices]
-        words += self._origin(artifact, path)
         words += self._notarization(artifact)
         words += self._staple(artifact, path)
+        words += self._origin(artifact, path)
         return tuple(words), tuple(sorted({what for one in slices for what in one.not_judged}))
 
     def _origin(self, artifact: Artifact, path: Path) -> Iterator[str]:

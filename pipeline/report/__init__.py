@@ -4,6 +4,6 @@
 whole appearance. No script, nothing from a network: the page's own policy forbids both.
 """
 
-from pipeline.report.page import NAME, Facts, Finding, build
+from pipeline.report.page import Facts, Finding, build, generator_of
 
-__all__ = ["NAME", "Facts", "Finding", "build"]
+__all__ = ["Facts", "Finding", "build", "generator_of"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from pipeline.report import sections
 from pipeline.report.markup import Markup, element, joined
 from pipeline.report.timeline import timeline
 
-NAME = "report.html"
+_GENERATOR = re.compile(r'<meta name="generator" content="([0-9a-f]{64})">')
 _STYLE = Path(__file__).with_name("style.css")
 
 
@@ -40,6 +41,8 @@ class Facts:
     not_judged: tuple[str, ...]
     remarks: tuple[str, ...]
     """What else the audit says of the release."""
+    generator: str
+    """Which program wrote the page: only the same one writes the same page."""
     notary: Mapping[str, NotaryLog]
     """An archive's SHA-256 → the notary's log of it."""
 
@@ -65,10 +68,16 @@ def build(facts: Facts) -> bytes:
         ),
         element("footer", element("p", "A view of what invoke audit judged; it proves nothing by itself.")),
     ]
-    return _document(title, style, joined(body)).encode("utf-8")
+    return _document(title, facts.generator, style, joined(body)).encode("utf-8")
 
 
-def _document(title: str, style: str, body: Markup) -> str:
+def generator_of(data: bytes) -> str | None:
+    """Which program wrote a page; None for what is none of ours."""
+    found = _GENERATOR.search(data.decode("utf-8", "replace"))
+    return found[1] if found else None
+
+
+def _document(title: str, generator: str, style: str, body: Markup) -> str:
     """No script and nothing from elsewhere may run or load, whatever stands in the page."""
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
@@ -77,6 +86,7 @@ def _document(title: str, style: str, body: Markup) -> str:
         Markup(f'<meta http-equiv="Content-Security-Policy" content="{policy}">'),
         Markup('<meta name="viewport" content="width=device-width, initial-scale=1">'),
         Markup('<meta name="color-scheme" content="light dark">'),
+        Markup(f'<meta name="generator" content="{generator}">'),
         element("title", title),
         # Raw: a style sheet is not escaped, and this one is ours.
         Markup(f"<style>{style}</style>"),

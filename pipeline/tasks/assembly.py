@@ -84,7 +84,9 @@ def announce(host: Host, configuration: Configuration, plan: Plan) -> None:
     if configuration.world is World.REHEARSAL:
         host.console.say("REHEARSAL: own certificates, own notary; Apple has no part in it, and no Mac will trust it")
     if plan.dirty:
-        host.console.say("warning: the checkout has changes that are not committed")
+        words = "the checkout has changes that are not committed"
+        host.console.say(f"warning: {words}")
+        host.console.annotate("warning", words, str(configuration.path.name))
 
 
 def _checkout(host: Host, configuration: Configuration, *, allow_dirty: bool) -> tuple[Plan, dict[str, str]]:

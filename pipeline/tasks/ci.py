@@ -30,7 +30,8 @@ def junit(name: str, judged: Iterable[Judged]) -> bytes:
             said = {"message": _xml(one.error.message), "type": type(one.error).__name__}
             ElementTree.SubElement(case, "failure", said).text = _xml(str(one.error))
     ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+    data: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return data + b"\n"
 
 
 def summarise(host: Host, title: str, words: Sequence[str], rows: Sequence[Sequence[str]] = ()) -> None:

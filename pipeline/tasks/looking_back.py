@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pipeline import manifest
+from pipeline import release as order
 from pipeline import report as page
 from pipeline.audit import AuditReport
 from pipeline.audit import audit as judge
@@ -26,6 +27,7 @@ def audit(host: Host, folder: str | None, *, gate: bool, head: str | None, key: 
     where = _folder(folder)
     try:
         report = judge(host, where, head=head, gate=gate, key=_key(host, key))
+        _judge_page(host, where, report)
     except VerificationError as error:
         if as_json:
             host.console.result(_document({"holds": False, "folder": str(where), "findings": _findings(error)}))
@@ -68,11 +70,24 @@ def report(host: Host, folder: str | None) -> None:
     except VerificationError as caught:
         error = caught
     files = host.files
-    path = where / page.NAME
+    path = where / manifest.REPORT
     files.write(path, page.build(_facts(host, where, found, error)))
     host.console.result(str(path))
     if error is not None:
         raise error
+
+
+def _judge_page(host: Host, folder: Path, found: AuditReport) -> None:
+    """A page that lies beside what was judged has to show it; one that another wrote cannot be written again."""
+    path = folder / manifest.REPORT
+    if not path.is_file():
+        return
+    data = host.files.read(path)
+    if page.generator_of(data) != order.own_digest():
+        host.console.say(f"not judged: {manifest.REPORT}, which another version wrote; invoke report writes it anew")
+    elif data != page.build(_facts(host, folder, found, None)):
+        remedy = "it was changed, or is of an earlier state: invoke report writes it anew"
+        raise VerificationError("does not show what was judged here", where=manifest.REPORT, remedy=remedy)
 
 
 def _facts(host: Host, folder: Path, found: AuditReport | None, error: VerificationError | None) -> page.Facts:
@@ -84,7 +99,13 @@ def _facts(host: Host, folder: Path, found: AuditReport | None, error: Verificat
     artifacts = [manifest.artifact_from_json(one) for one in (document or {}).get("artifacts", ())]
     submitted = [one.sha256 for one in artifacts if records.log_path(one.sha256).is_file()]
     logs = {sha256: _read(partial(_log, records, sha256)) for sha256 in submitted}
-    remarks = [*found.provenance, *(f"earlier manifest {name}" for name in found.earlier)] if found else []
+    remarks: list[str] = []
+    if found is not None:
+        attested = (document or {}).get("provenance") or {}
+        signed = f"signed with the key {attested['key']}" if attested.get("key") else "not signed"
+        remarks.append(f"{attested['statement']}, {signed}" if attested else "no provenance")
+        remarks += [f"earlier manifest {name}" for name in found.earlier]
+        remarks += [f"earlier manifest that is not here: {name}" for name in found.lost]
     return page.Facts(
         manifest=document,
         entries=entries or (),
@@ -93,6 +114,7 @@ def _facts(host: Host, folder: Path, found: AuditReport | None, error: Verificat
         told={one.path: one.words for one in told},
         not_judged=tuple(sorted({what for one in told for what in one.not_judged})),
         remarks=tuple(remarks),
+        generator=order.own_digest(),
         notary={sha256: log for sha256, log in logs.items() if log is not None},
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from pipeline import manifest
@@ -52,6 +53,7 @@ def one_stage(
             return
         plan = order.left_by(context, plan, name, trusting=looks_only)
         if junit is not None:
+            # Before anything is raised: a failed verification is what the file is for.
             judged = verify.judge(context, plan)
             host.files.write(Path(junit).absolute(), ci.junit(f"{configuration.release} {plan.version}", judged))
         stage = order.STAGES[order.NAMES.index(name)]
