@@ -1,7 +1,7 @@
 """Verification of a whole bundle: executable, Info.plist, seal, every sealed file and link, nested code at every depth.
 
 Nested code must satisfy the requirement that its seal recorded, as macOS asks, and be the very code that was sealed,
-which macOS does not: code signed again with the same identity would pass there.
+which macOS does not: code signed again with the same identity would pass there (docs/adr/0005).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pipeline.codesign.bundle_links import Scope
 from pipeline.codesign.bundle_plain import read_plain, verify_plain
 from pipeline.codesign.bundle_root import Problem, unsealed
 from pipeline.codesign.code_directory import HashType
+from pipeline.codesign.property_list import LARGEST_SEAL
 from pipeline.codesign.requirements import compile_requirement
 from pipeline.codesign.seal_check import Seal, SealEntry, check_seal, parse_seal, scope_of
-from pipeline.codesign.seal_plist import LARGEST_SEAL
 from pipeline.codesign.signature import Signature, read_signature
 from pipeline.codesign.tree import EntryKind, Tree, join, shown
 from pipeline.codesign.verified import VerifiedSlice

@@ -1,6 +1,7 @@
 """The engine on disk: gives it Sources and Trees, applies its plans. What appears, appears whole, by one rename."""
 
 from pipeline.disk.bundle import linked_libraries, open_executable, strip, verify_path
+from pipeline.disk.bundle_entitlements import choose_entitlements
 from pipeline.disk.bundle_signing import sign_bundle
 from pipeline.disk.digests import tree_digest
 from pipeline.disk.machofile import join, sign_file, thin, verify_file
@@ -11,6 +12,7 @@ from pipeline.disk.tree import FolderTree
 __all__ = [
     "FileSource",
     "FolderTree",
+    "choose_entitlements",
     "join",
     "linked_libraries",
     "open_executable",

@@ -56,10 +56,11 @@ class Judged:
 
 def judge(context: Context, plan: Plan) -> list[Judged]:
     """Every artifact, whatever is wrong with others; last what a second parser says of those that hold."""
-    judged = side_by_side(
+    jobs = (
         partial(_judge, context, artifact.path, str(artifact.kind), partial(_verify, context, plan, artifact))
         for artifact in plan.artifacts
     )
+    judged = side_by_side(context, NAME, jobs)
     good = {one.name for one in judged if one.error is None}
     code = [artifact for artifact in plan.of(Kind.THIN, Kind.UNIVERSAL, Kind.APP) if artifact.path in good]
     paths = {artifact.path: _executable(context, artifact) for artifact in code}

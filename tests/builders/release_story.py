@@ -111,7 +111,12 @@ def _artifacts(name: str, hostile: str) -> list[dict[str, Any]]:
 
 def _answer(archive: dict[str, Any], artifacts: list[dict[str, Any]], hostile: str) -> NotaryLog:
     covered = [
-        {"path": f"{one['path']}{hostile}", "digestAlgorithm": "SHA-256", "cdhash": entry["cdhash"], "arch": entry["arch"]}
+        {
+            "path": f"{one['path']}{hostile}",
+            "digestAlgorithm": "SHA-256",
+            "cdhash": entry["cdhash"],
+            "arch": entry["arch"],
+        }
         for one in artifacts
         for entry in one["slices"]
         if one["product"] == archive["product"] and not one["debug"]
@@ -126,7 +131,9 @@ def _answer(archive: dict[str, Any], artifacts: list[dict[str, Any]], hostile: s
         "uploadDate": "2026-11-21T06:15:30Z",
         "sha256": archive["sha256"],
         "ticketContents": covered,
-        "issues": [{"severity": "warning", "path": f"x{hostile}", "message": f"old SDK{hostile}", "architecture": None}],
+        "issues": [
+            {"severity": "warning", "path": f"x{hostile}", "message": f"old SDK{hostile}", "architecture": None}
+        ],
     }
     return parse_log(json.dumps(document).encode())
 

@@ -1,6 +1,6 @@
 """Invoke's program on a host whose clock stands still but where somebody sleeps: the moment of signing is given.
 
-    NOW=2026-11-21T06:30:00+00:00 python standing_clock.py release --config …
+NOW=2026-11-21T06:30:00+00:00 python standing_clock.py release --config …
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the checkout that the test is part of
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from fakes.clock import FakeClock
 from invoke.main import program
 
+from fakes.clock import FakeClock
 from pipeline.host import Host, system_host
 from pipeline.tasks import session
 

@@ -161,7 +161,9 @@ def test_a_missing_or_foreign_file_is_named(tmp_path: Path, name: str) -> None:
         audit(system_host(), unattested)
 
 
-@pytest.mark.parametrize("hostile", [b"", b"{}", b"[]", b"\xff", b"[" * 100_000, b'{"payload":1,"payloadType":"x","signatures":{}}'])
+@pytest.mark.parametrize(
+    "hostile", [b"", b"{}", b"[]", b"\xff", b"[" * 100_000, b'{"payload":1,"payloadType":"x","signatures":{}}']
+)
 def test_no_envelope_is_a_finding(tmp_path: Path, hostile: bytes) -> None:
     """What is no envelope at all ends in a finding."""
     folder = attested(tmp_path / "macos", "rsa")

@@ -134,9 +134,7 @@ def test_every_line_changed_cut_or_moved_is_found(released: Workshop) -> None:
 def test_what_the_notary_said_is_kept_as_it_was(released: Workshop, name: str) -> None:
     """A changed word in the submission's record or in the notary's log is found, though no CDHash is touched."""
     (path,) = [
-        path
-        for path in (released.outputs / "notary").glob("*.json")
-        if path.name.endswith(".log.json") == bool(name)
+        path for path in (released.outputs / "notary").glob("*.json") if path.name.endswith(".log.json") == bool(name)
     ]
     path.write_text(path.read_text() + "\n")
     assert f"notary/{path.name}" in findings(released.outputs)
