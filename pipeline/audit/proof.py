@@ -72,6 +72,8 @@ class Proof:
                 built = made.get(one.arch)
                 if built is None:
                     raise VerificationError("no build of this release made this slice", where=one.arch)
+                if not (self.folder / built.path).is_file():
+                    raise VerificationError(f"{built.path}, which it was made of, is missing", where=one.arch)
                 with disk.open_source(self.folder / built.path) as unsigned:
                     differences = verify_origin(one, read_slices(unsigned)[0])
                 but = f" but for {'; '.join(differences)}" if differences else ""

@@ -17,12 +17,15 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from invoke.main import program
 
 from fakes.clock import FakeClock
-from pipeline.host import Host, system_host
+from pipeline.host import Host, Observer, system_host
+from pipeline.host.observer import nobody
 from pipeline.tasks import session
 
 
-def _standing(*, debug: bool = False) -> Host:
-    return replace(system_host(debug=debug), clock=FakeClock(datetime.fromisoformat(os.environ["NOW"])))
+def _standing(*, debug: bool = False, observe: Observer = nobody) -> Host:
+    return replace(
+        system_host(debug=debug, observe=observe), clock=FakeClock(datetime.fromisoformat(os.environ["NOW"]))
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Provenance: valid by the official schemas, linked from the unsigned file to what ships, signed, and not changeable."""
+"""Provenance: valid by the official schemas, linked from the unsigned file to what ships, signed, unchangeable."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from pipeline.host import system_host
 from pipeline.journal import verify_chain
 from pipeline.redact import Secret
 
-KEYS = {
+KEYS: dict[str, ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey] = {
     "ed25519": ed25519.Ed25519PrivateKey.generate(),
     "p256": ec.generate_private_key(ec.SECP256R1()),
     "rsa": rsa.generate_private_key(65537, 2048),
@@ -111,7 +111,7 @@ def test_a_key_is_demanded_of_what_is_not_signed(tmp_path: Path) -> None:
 
 @pytest.mark.openssl
 def test_openssl_verifies_the_envelope(tmp_path: Path) -> None:
-    """The signature is over DSSE's own encoding of type and payload: OpenSSL takes it, built here by the specification."""
+    """The signature is over DSSE's encoding of type and payload, built here by the specification: OpenSSL takes it."""
     openssl = need("openssl")
     folder = attested(tmp_path / "macos", "p256")
     envelope = json.loads((folder / "provenance.intoto.jsonl").read_bytes())
@@ -123,7 +123,7 @@ def test_openssl_verifies_the_envelope(tmp_path: Path) -> None:
     (tmp_path / "message").write_bytes(message)
     (tmp_path / "signature").write_bytes(base64.b64decode(envelope["signatures"][0]["sig"]))
     (tmp_path / "key.pem").write_bytes(public_pem("p256"))
-    argv = [openssl, "dgst", "-sha256", "-verify", "key.pem", "-signature", "signature", "message"]
+    argv = [str(openssl), "dgst", "-sha256", "-verify", "key.pem", "-signature", "signature", "message"]
     subprocess.run(argv, cwd=tmp_path, check=True, capture_output=True)
 
 

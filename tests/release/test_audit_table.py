@@ -1,4 +1,4 @@
-"""The table of tampering: every kind of file in a release changed, removed, added, and swapped with another release's."""
+"""The table of tampering: every kind of file in a release changed, removed, added, swapped with another release's."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ KINDS = {
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory, finished: Workshop, prebuilt: Path) -> Workshop:
-    """A genuine release of another commit of the same minute, by the same hands: every file of it is valid elsewhere."""
+    """A genuine release of another commit of the same minute, by the same hands: each file of it holds elsewhere."""
     workshop = new_workshop(tmp_path_factory.mktemp("other") / "a checkout", prebuilt)
     for arch in ("x86_64", "arm64"):
         folder = workshop.folder / "source" / "prebuilt" / arch
@@ -68,7 +68,7 @@ def findings(folder: Path) -> str:
 def test_changed_removed_and_swapped(released: Workshop, other: Workshop, kind: str) -> None:
     """A bit changed at the beginning, in the middle and at the end; the file gone; another release's in its place."""
     path = released.outputs / KINDS[kind]
-    data = path.read_bytes()
+    data, mode = path.read_bytes(), path.stat().st_mode
     for position in (0, len(data) // 2, len(data) - 1):
         changed = bytearray(data)
         changed[position] ^= 0x04
@@ -82,6 +82,7 @@ def test_changed_removed_and_swapped(released: Workshop, other: Workshop, kind: 
         # A log that another release's manifest goes with is whole; what it does not go with is this manifest.
         assert any(name in findings(released.outputs) for name in (place(KINDS[kind]), "audit.jsonl"))
     path.write_bytes(data)
+    path.chmod(mode)
     assert audit(system_host(), released.outputs).version == VERSION
 
 
@@ -153,7 +154,7 @@ def test_an_earlier_manifest_that_is_gone_is_told(released: Workshop) -> None:
 
 
 def test_report_is_written_and_judged(released: Workshop) -> None:
-    """`invoke report` writes the page; changed, `invoke audit` names it; of what does not hold it says so and exits 9."""
+    """`invoke report` writes the page; changed, `invoke audit` names it; of what does not hold it says so: exit 9."""
     where = ("--folder", str(released.outputs))
     page = released.outputs / "report.html"
     ran = released.invoke_plain("report", *where)

@@ -62,7 +62,7 @@ def test_the_verdict_comes_first() -> None:
 
 
 def test_everything_is_told() -> None:
-    """Every artifact, every slice's CDHash, the notary's answer, silenced warnings, changes and each line of the log."""
+    """Every artifact, every CDHash, the notary's answer, silenced warnings, changes and each line of the log."""
     story = facts(products=2, lines=60)
     page = build(story).decode()
     assert story.manifest is not None
