@@ -1,6 +1,6 @@
 """The engine on disk: gives it Sources and Trees, applies its plans. What appears, appears whole, by one rename."""
 
-from pipeline.disk.bundle import linked_libraries, open_executable, strip, verify_path
+from pipeline.disk.bundle import code_hashes, linked_libraries, open_executable, strip, verify_path
 from pipeline.disk.bundle_entitlements import choose_entitlements
 from pipeline.disk.bundle_signing import sign_bundle
 from pipeline.disk.digests import tree_digest
@@ -13,6 +13,7 @@ __all__ = [
     "FileSource",
     "FolderTree",
     "choose_entitlements",
+    "code_hashes",
     "join",
     "linked_libraries",
     "open_executable",

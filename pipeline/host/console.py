@@ -44,7 +44,7 @@ class Console:
 
             tqdm.write(self._redact(text), file=self._messages)
         else:
-            print(self._shown(text), file=self._messages, flush=True)
+            self._write(self._shown(text))
 
     @contextmanager
     def group(self, title: str) -> Iterator[None]:
@@ -66,7 +66,12 @@ class Console:
 
     def _order(self, name: str, text: str, **properties: str) -> None:
         safe = {key: self._redact(value) for key, value in properties.items()}
-        print(workflow.order(name, self._redact(text), **safe), file=self._messages, flush=True)
+        self._write(workflow.order(name, self._redact(text), **safe))
+
+    def _write(self, line: str) -> None:
+        """One write: stages speak from several threads."""
+        self._messages.write(line + "\n")
+        self._messages.flush()
 
     def _shown(self, text: str) -> str:
         redacted = self._redact(text)

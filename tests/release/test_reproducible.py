@@ -64,11 +64,11 @@ def test_signed_code_differs_in_the_time_stamp_alone(twins: tuple[Workshop, Work
     one, other = ((workshop.outputs / path).read_bytes() for workshop in twins)
     assert len(one) == len(other)
     pairs = zip(read_slices(BytesSource(one)), read_slices(BytesSource(other)), strict=True)
-    for ours, theirs in pairs:
-        assert ours.image == theirs.image
-        assert ours.image.signature is not None
-        end = ours.image.signature.dataoff
-        assert ours.source.read(0, end) == theirs.source.read(0, end)
+    for slice_, twin in pairs:
+        assert slice_.image == twin.image
+        assert slice_.image.signature is not None
+        end = slice_.image.signature.dataoff
+        assert slice_.source.read(0, end) == twin.source.read(0, end)
     for ours, theirs in zip(signatures(one), signatures(other), strict=True):
         assert [each.cdhash for each in ours.directories] == [each.cdhash for each in theirs.directories]
         for slot in set(Slot) - {Slot.CMS}:
