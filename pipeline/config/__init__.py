@@ -33,7 +33,7 @@ def load(path: Path, host: Host) -> Configuration:
     """
     path = path.absolute()
     root = _read(path, host)
-    root.require_known("release", "toolchain", "product", "build", "sign", "app", "notary", "launchd")
+    root.require_known("release", "toolchain", "product", "build", "sign", "app", "notary", "launchd", "provenance")
     release = root.table("release").require_known("world", "toolchain", "previous")
     world = release.choice("world", World)
     toolchain, tools = _toolchain(root, release, world, host.system)
@@ -48,6 +48,7 @@ def load(path: Path, host: Host) -> Configuration:
         previous=release.file("previous"),
         products=products,
         notary=_notary(root.table("notary"), real=world is World.REAL),
+        provenance_key=root.table("provenance").require_known("key").file("key"),
         launchd=_launchd(root.table("launchd")) if "launchd" in root else None,
     )
 

@@ -1,6 +1,6 @@
 """The engine on disk: gives it Sources and Trees, applies its plans. What appears, appears whole, by one rename."""
 
-from pipeline.disk.bundle import code_hashes, strip, verify_path
+from pipeline.disk.bundle import code_hashes, linked_libraries, open_executable, strip, verify_path
 from pipeline.disk.bundle_entitlements import choose_entitlements
 from pipeline.disk.bundle_signing import sign_bundle
 from pipeline.disk.digests import tree_digest
@@ -15,6 +15,8 @@ __all__ = [
     "choose_entitlements",
     "code_hashes",
     "join",
+    "linked_libraries",
+    "open_executable",
     "open_source",
     "sign_bundle",
     "sign_file",

@@ -71,7 +71,7 @@ def run(context: Context, plan: Plan) -> Plan:
             for one in made
         ]
         for arch in sorted({one.arch for one in built}):
-            files.write(unsigned / arch / "build.json", _build_record(plan, context, arch, built))
+            files.write(context.folder / _record_path(arch), _build_record(plan, context, arch, built))
     except BaseException:
         files.remove(unsigned)
         raise
@@ -80,6 +80,15 @@ def run(context: Context, plan: Plan) -> Plan:
     order = [product.name for product in products]
     built.sort(key=lambda one: (order.index(one.product), one.debug, one.arch))
     return replace(plan, builds=tuple(built))
+
+
+def records(plan: Plan) -> tuple[str, ...]:
+    """Paths of the records beside what was built, one an architecture."""
+    return tuple(_record_path(arch) for arch in sorted({one.arch for one in plan.builds}))
+
+
+def _record_path(arch: str) -> str:
+    return f"unsigned/{arch}/build.json"
 
 
 def _groups(products: tuple[Product, ...]) -> list[list[tuple[Product, str]]]:

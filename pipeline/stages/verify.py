@@ -8,7 +8,8 @@ inside an app too. Of what ships: the zip's members.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -36,10 +37,46 @@ def options(context: Context, plan: Plan) -> Mapping[str, object]:
 
 
 def run(context: Context, plan: Plan) -> Plan:
-    side_by_side(context, NAME, (partial(_verify, context, plan, artifact) for artifact in plan.artifacts))
-    code = plan.of(Kind.THIN, Kind.UNIVERSAL, Kind.APP)
-    demand_agreement(context.host.runner, {artifact.path: _executable(context, artifact) for artifact in code})
+    for judged in judge(context, plan):
+        if judged.error is not None:
+            raise judged.error
     return plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """One thing that was verified, and what was wrong with it."""
+
+    name: str
+    """An artifact's path."""
+    kind: str
+    error: VerificationError | None
+    seconds: float
+
+
+def judge(context: Context, plan: Plan) -> list[Judged]:
+    """Every artifact, whatever is wrong with others; last what a second parser says of those that hold."""
+    jobs = (
+        partial(_judge, context, artifact.path, str(artifact.kind), partial(_verify, context, plan, artifact))
+        for artifact in plan.artifacts
+    )
+    judged = side_by_side(context, NAME, jobs)
+    good = {one.name for one in judged if one.error is None}
+    code = [artifact for artifact in plan.of(Kind.THIN, Kind.UNIVERSAL, Kind.APP) if artifact.path in good]
+    paths = {artifact.path: _executable(context, artifact) for artifact in code}
+    opinion = partial(demand_agreement, context.host.runner, paths)
+    return [*judged, _judge(context, "a second parser's opinion", "parser", opinion)]
+
+
+def _judge(context: Context, name: str, kind: str, verify: Callable[[], object]) -> Judged:
+    began = context.host.clock.monotonic()
+    error = None
+    try:
+        verify()
+    except VerificationError as caught:
+        error = caught
+    seconds = (context.host.clock.monotonic() - began).total_seconds()
+    return Judged(name=name, kind=kind, error=error, seconds=seconds)
 
 
 def _verify(context: Context, plan: Plan, artifact: Artifact) -> None:

@@ -56,7 +56,23 @@ archive = _one_stage("archive", "Zip the bare tools and the apps for the notary.
 notarize = _one_stage("notarize", "Submit the archives, wait, and check what the notary covered.")
 staple = _one_stage("staple", "Give the apps their ticket; keep the bare tools' tickets beside them.")
 package = _one_stage("package", "Zip what users get, and SHA256SUMS.")
-verify = _one_stage("verify", "Read everything back from disk and demand that it is what the release says.")
+
+
+@task(auto_shortflags=False, help={**_HELP, "junit": "also write what was verified as JUnit's XML into this file"})
+def verify(
+    context: InvokeContext,
+    config: str | None = None,
+    json: bool = False,
+    debug: bool = False,
+    allow_dirty: bool = False,
+    junit: str | None = None,
+) -> None:
+    """Read everything back from disk and demand that it is what the release says."""
+    with command(context, debug=debug) as host:
+        from pipeline.tasks import running
+
+        dry = is_dry(context)
+        running.one_stage(host, config, "verify", as_json=json, dry=dry, allow_dirty=allow_dirty, junit=junit)
 
 
 @task(auto_shortflags=False, help={name: _HELP[name] for name in ("config", "json", "debug")})

@@ -23,6 +23,7 @@ from pipeline.model import NotaryMode, Slice, World
 from pipeline.timestamps import RetryPolicy, TimestampClient
 from pipeline.toolchain import ArchiveToNotarize, Event, Notarized, SignRequest
 from pipeline.toolchain.services import Services
+from pipeline.toolchain.slices import recorded_slices
 
 # A rehearsal's services answer at once; Apple's policies are the defaults of their rooms.
 _A_MOMENT = timedelta(milliseconds=50)
@@ -108,7 +109,7 @@ class PortableToolchain:
             )
         except MalformedFile as error:
             raise SigningError(error.message, where=error.where or str(source), remedy=error.remedy) from error
-        return tuple(map(_slice, signed))
+        return recorded_slices(output, signed)
 
     def _timestamper(self, services: Services) -> Callable[[bytes], bytes] | None:
         if services.timestamp_url is None:
@@ -151,7 +152,18 @@ class PortableToolchain:
         notarized = []
         for verdict in verdicts:
             warnings = tuple(f"{issue.path}: {issue.message}" for issue in verdict.log.issues or ())
-            event("accepted", submission=verdict.submission, sha256=verdict.archive.sha256, warnings=warnings)
+            records = notary.Records(self._host, folder)
+            event(
+                "accepted",
+                submission=verdict.submission,
+                sha256=verdict.archive.sha256,
+                warnings=warnings,
+                records={
+                    path.name: self._host.files.sha256(path)
+                    for path in (records.path(verdict.archive.sha256), records.log_path(verdict.archive.sha256))
+                    if path.is_file()
+                },
+            )
             archive = given[verdict.archive.sha256]
             notarized.append(Notarized(archive=archive, submission=verdict.submission, log=verdict.log))
         return tuple(notarized)
@@ -181,8 +193,4 @@ class PortableToolchain:
             found = disk.verify_path(path, anchors=self._services.anchors, strict_padding=True)
         except MalformedFile as error:
             raise VerificationError(f"header: {error.message}", where=error.where or str(path)) from error
-        return tuple(map(_slice, found))
-
-
-def _slice(found: VerifiedSlice) -> Slice:
-    return Slice(arch=found.arch, cdhash=found.cdhash, identifier=found.identifier, team=found.team, flags=found.flags)
+        return recorded_slices(path, found)
