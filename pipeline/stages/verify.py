@@ -11,10 +11,12 @@ import hashlib
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pipeline.disk import tree_digest
 from pipeline.disk.archive import demand_members
 from pipeline.errors import VerificationError
+from pipeline.launchd import JobFile, judge, parse_job, program_of
 from pipeline.model import STAPLED_TICKET, Artifact, Kind, Plan, Slice, StapleStatus
 from pipeline.stages.context import Context, digests, side_by_side
 from pipeline.toolchain.second_opinion import demand_agreement
@@ -37,6 +39,7 @@ def options(context: Context, plan: Plan) -> Mapping[str, object]:
 
 def run(context: Context, plan: Plan) -> Plan:
     side_by_side(partial(_verify, context, plan, artifact) for artifact in plan.artifacts)
+    _demand_meetings(context, plan)
     code = plan.of(Kind.THIN, Kind.UNIVERSAL, Kind.APP)
     demand_agreement(context.host.runner, {artifact.path: _executable(context, artifact) for artifact in code})
     return plan
@@ -56,6 +59,40 @@ def _verify(context: Context, plan: Plan, artifact: Artifact) -> None:
     # Last, because whatever was found before says more precisely what is wrong.
     _demand_digest(context, plan, artifact, path)
     context.event(NAME)("verified", artifact=artifact.path, sha256=artifact.sha256)
+
+
+def _demand_meetings(context: Context, plan: Plan) -> None:
+    """Daemon and agent of each layout start one file of this release and find each other.
+
+    The daemon accepts a peer by its CDHash: whichever architecture runs, a thin file has the universal file's slice.
+    """
+    jobs: dict[str, dict[str, dict[str, Any]]] = {}
+    for artifact in plan.of(Kind.LAUNCHD):
+        layout, _, name = artifact.path.rpartition("/")
+        jobs.setdefault(layout, {})[name] = parse_job(context.host.files.read(context.path(artifact)))
+    for layout, pair in jobs.items():
+        findings = judge(
+            [JobFile(path=f"{layout}/{name}", job=job, mode=0o644, owner=0) for name, job in sorted(pair.items())],
+            programs=[tool.product for tool in plan.of(Kind.UNIVERSAL, debug=False)],
+        )
+        if findings:
+            raise VerificationError(findings[0].message, where=findings[0].path)
+        (program,) = {program_of(job) for job in pair.values()}
+        cdhashes = _demand_one_code(plan, str(program).rpartition("/")[2])
+        context.event(NAME)("meets", artifact=layout, program=program, cdhashes=cdhashes)
+
+
+def _demand_one_code(plan: Plan, product: str) -> dict[str, str]:
+    """Architecture → the CDHash that both jobs run with, the same in every bare file of the product."""
+    found: dict[str, str] = {}
+    for tool in plan.of(Kind.UNIVERSAL, Kind.THIN, debug=False):
+        for one in tool.slices if tool.product == product else ():
+            if found.setdefault(one.arch, one.cdhash) != one.cdhash:
+                raise VerificationError(
+                    f"CDHash {one.cdhash} instead of {found[one.arch]}: daemon and agent would not accept each other",
+                    where=f"{tool.path}: {one.arch}",
+                )
+    return found
 
 
 def _verify_code(context: Context, artifact: Artifact, path: Path) -> None:
