@@ -39,6 +39,6 @@ class SigningOptions:
     runtime_version: int | None = None
     """Packed X.Y.Z for the hardened runtime. None: the SDK that the image was linked against."""
     hash_types: tuple[HashType, ...] | None = None
-    """None: SHA-256, and SHA-1 beside it where the deployment target is too old."""
+    """None: SHA-256, and SHA-1 beside it where the deployment target is too old. The weakest goes into slot 0."""
     page_size: int | None = None
     """A power of two. None: the era's."""

@@ -1,6 +1,7 @@
 """The engine on disk: gives it Sources and Trees, applies its plans. What appears, appears whole, by one rename."""
 
-from pipeline.disk.bundle import sign_bundle, strip, verify_path
+from pipeline.disk.bundle import strip, verify_path
+from pipeline.disk.bundle_signing import sign_bundle
 from pipeline.disk.digests import tree_digest
 from pipeline.disk.machofile import join, sign_file, thin, verify_file
 from pipeline.disk.parts import write_parts
