@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -21,6 +21,7 @@ from pipeline.checkout import Facts
 from pipeline.errors import ConfigurationError, VerificationError
 from pipeline.model import STAPLED_TICKET, Artifact, Built, Configuration, Plan, StapleStatus, World
 from pipeline.stages import app, archive, build_thin, notarize, package, sign, staple, universal, verify
+from pipeline.stages.built import is_whole
 from pipeline.stages.context import Context, Stage
 from pipeline.version import version_of
 
@@ -93,8 +94,14 @@ def release(context: Context, plan: Plan) -> tuple[Plan, tuple[str, ...]]:
     return plan, tuple(ran)
 
 
-def run_stage(context: Context, plan: Plan, stage: Stage, why: str) -> Plan:
-    """Run one stage and record what it left; what it left in an earlier run and no longer does is removed."""
+def run_stage(
+    context: Context, plan: Plan, stage: Stage, why: str, run: Callable[[Context, Plan], Plan] | None = None
+) -> Plan:
+    """Run one stage and record what it left; what it left in an earlier run and no longer does is removed.
+
+    `run` takes the place of the stage's own: a build of one architecture, or another machine's. Until every
+    architecture is there, the stage is not done.
+    """
     files, folder = context.host.files, context.folder
     context.host.console.say(f"{stage.NAME}: {why}")
     old, _ = records.load(files, folder / RECORDS, stage.NAME)
@@ -116,10 +123,13 @@ def run_stage(context: Context, plan: Plan, stage: Stage, why: str) -> Plan:
     )
     began = context.host.clock.monotonic()
     try:
-        after = stage.run(context, plan)
+        after = (run or stage.run)(context, plan)
     except BaseException as error:
         context.journal.record("failed", stage=stage.NAME, error=type(error).__name__, words=str(error))
         raise
+    if stage is build_thin and not is_whole(after):
+        context.journal.record("left", stage=stage.NAME, words="a part of the architectures")
+        return after
     outputs = _outputs(plan, after)
     for stale in {entry.path for entry in old.outputs} - set(outputs) if old else ():
         files.remove(folder / stale)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.launchd import keys
-from pipeline.launchd.jobs import arguments_of, is_session_job, program_of
+from pipeline.launchd.jobs import SESSION_ARGUMENT, arguments_of, is_session_job, program_of
 from pipeline.launchd.keys import Type
 from pipeline.launchd.places import AGENTS, DAEMONS, queue_of
 from pipeline.launchd.service_id import AGENT_SUFFIX, agent_kvm_id, daemon_kvm_id, option_of, problem_of
@@ -57,12 +57,13 @@ def judge(
         found = [*_of_job(file), *_of_program(file, programs), *_of_file(file, installed=installed)]
         findings += [Finding(path=file.path, key=key, message=message) for key, message in found]
     daemons = [file for file in files if not file.is_agent]
-    for agent in (file for file in files if is_session_job(file.job)):
+    for agent in (file for file in files if file.is_agent):
         daemon = _daemon_of(agent, daemons)
+        problems: tuple[str, ...] = ()
         if daemon is not None:
             problems = meeting_problems(daemon.job, agent.job)
-        else:
-            problems = ("there is no daemon here that it could meet",) if len(files) > 1 else ()
+        elif is_session_job(agent.job) and len(files) > 1:
+            problems = ("there is no daemon here that it could meet",)
         findings += [Finding(path=agent.path, key=None, message=message) for message in problems]
     return tuple(findings)
 
@@ -73,6 +74,8 @@ def meeting_problems(daemon: Mapping[str, object], agent: Mapping[str, object]) 
     program, other = program_of(daemon), program_of(agent)
     if program != other:
         problems.append(f"starts {other}, and the daemon {program}: the daemon accepts its own code alone")
+    if not is_session_job(agent):
+        problems.append(f"does not start with {SESSION_ARGUMENT}, and would be a second daemon")
     label = daemon.get("Label")
     discovered = label if isinstance(label, str) else None
     served = daemon_kvm_id(option_of(arguments_of(daemon)), discovered)
@@ -90,15 +93,12 @@ def meeting_problems(daemon: Mapping[str, object], agent: Mapping[str, object]) 
 
 
 def _daemon_of(agent: JobFile, daemons: Sequence[JobFile]) -> JobFile | None:
-    """The daemon that an agent belongs to: by label, else by id, else by program."""
-    label = str(agent.job.get("Label", "")).removesuffix(AGENT_SUFFIX)
-    sought = option_of(arguments_of(agent.job))
-    tests = (
-        lambda job: job.get("Label") == label,
-        lambda job: sought is not None and option_of(arguments_of(job)) == sought,
-        lambda job: program_of(job) == program_of(agent.job),
-    )
-    return next((daemon for test in tests for daemon in daemons if test(daemon.job)), None)
+    """The daemon that an agent belongs to: by label, else by id, else by program; foreign agents have none."""
+    label, sought, program = agent.job.get("Label"), option_of(arguments_of(agent.job)), program_of(agent.job)
+    by_label = [daemon for daemon in daemons if f"{daemon.job.get('Label')}{AGENT_SUFFIX}" == label]
+    by_id = [daemon for daemon in daemons if sought is not None and option_of(arguments_of(daemon.job)) == sought]
+    by_program = [daemon for daemon in daemons if program_of(daemon.job) == program]
+    return next(iter([*by_label, *by_id, *by_program]), None)
 
 
 def _of_job(file: JobFile) -> Iterator[tuple[str, str]]:

@@ -214,6 +214,10 @@ def test_keys_that_only_the_other_kind_of_job_knows() -> None:
             "looks for /tmp/acme.sock, and the daemon listens on /tmp/meshagent.sock",
         ),
         ({"QueueDirectories": ["/var/run/acme"]}, "does not watch /var/run/meshagent"),
+        (
+            {"ProgramArguments": ["/usr/local/mesh_services/meshagent/meshagent", "--serviceId=meshagent"]},
+            "would be a second daemon",
+        ),
         ({"QueueDirectories": None}, "does not watch /var/run/meshagent"),
         ({"Label": "meshagent-kvm1"}, 'has the label "meshagent-kvm1"'),
     ],
