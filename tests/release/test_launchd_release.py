@@ -9,23 +9,8 @@ import plistlib
 import pytest
 from builders.workshop import Workshop
 
-LAUNCHD = """
-[launchd]
-service-id = "acmemesh"
-install-path = "/opt/acmemesh"
-"""
 LAYOUTS = ("mesh_services", "tacticalrmm", "custom")
 FILES = [f"launchd/{layout}/acmemesh{end}.plist" for layout in LAYOUTS for end in ("", "-agent")]
-
-
-@pytest.fixture(scope="module")
-def carrying(finished: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    """A finished release, released again with [launchd]."""
-    workshop = finished.copy(tmp_path_factory.mktemp("carrying") / "a checkout")
-    workshop.configure(more=LAUNCHD)
-    ran = workshop.invoke("release")
-    assert ran.code == 0, ran.err
-    return workshop
 
 
 def test_both_jobs_of_every_layout_are_artifacts(carrying: Workshop) -> None:
