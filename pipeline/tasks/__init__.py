@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from invoke import Collection
 
-from pipeline.tasks import checks, deploy, evidence, files, launchd, release
+from pipeline.tasks import checks, deploy, evidence, files, launchd, release, templates
 
 namespace = Collection()
 for module in (release, evidence, checks):
@@ -16,5 +16,6 @@ for module in (release, evidence, checks):
 namespace.add_collection(Collection.from_module(files), name="file")
 namespace.add_collection(Collection.from_module(launchd), name="launchd")
 namespace.add_collection(Collection.from_module(deploy), name="deploy")
+namespace.add_collection(Collection.from_module(templates), name="templates")
 
 __all__ = ["namespace"]

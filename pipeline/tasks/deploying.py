@@ -30,6 +30,9 @@ class Where:
 def install(host: Host, where: Where, *, refresh: bool, dry: bool) -> None:
     configuration = configuration_of(host, where.config)
     site, layout = _site(host, configuration, where)
+    if dry and not (configuration.folder / manifest.NAME).is_file():
+        host.console.result(f"would put in place what invoke release leaves in {configuration.folder}")
+        return
     document = manifest.load(host.files, configuration.folder / manifest.NAME)
     artifacts = [manifest.artifact_from_json(entry) for entry in document["artifacts"]]
     tool = _find(artifacts, f"universal/{configuration.release}", configuration)
