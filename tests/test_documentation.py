@@ -61,8 +61,8 @@ def test_the_page_of_commands_is_what_the_program_prints() -> None:
 
 
 def test_the_readme_names_every_command_and_no_other() -> None:
-    """The README's table of commands and the program's agree."""
-    table = "\n".join(re.findall(r"^\| (`.*?) \|", README, re.MULTILINE))
+    """The README's tables of commands and the program's list agree."""
+    table = "\n".join(re.findall(r"^\| (`.*?`) \|", README, re.MULTILINE))
     named = {re.sub(r"^invoke |[ \[].*$", "", code) for code in re.findall(r"`([^`]+)`", table)}
     assert named == set(TASKS)
 

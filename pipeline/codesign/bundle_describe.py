@@ -5,9 +5,9 @@ from __future__ import annotations
 from pipeline.codesign.bundle import Bundle
 from pipeline.codesign.bundle_code import find_code
 from pipeline.codesign.describe import Facts, describe
+from pipeline.codesign.property_list import LARGEST_SEAL
 from pipeline.codesign.seal import rules_of
 from pipeline.codesign.seal_check import parse_seal
-from pipeline.codesign.seal_plist import LARGEST_SEAL
 from pipeline.codesign.tree import Tree
 from pipeline.errors import ReleaseError
 from pipeline.macho import read_all, read_slices

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from pipeline.codesign.bundle import Bundle, relative
 from pipeline.codesign.bundle_code import find_code, parts
+from pipeline.codesign.property_list import LARGEST_SEAL, parse_plist
 from pipeline.codesign.reproduce import FileReproduction, reproduce
 from pipeline.codesign.seal import build_seal, rules_of
 from pipeline.codesign.seal_nested import nested_seal
-from pipeline.codesign.seal_plist import LARGEST_SEAL, parse_plist
 from pipeline.codesign.signature import Signature, read_signature
 from pipeline.codesign.tree import Tree
 from pipeline.errors import ReleaseError, VerificationError

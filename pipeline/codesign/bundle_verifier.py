@@ -14,9 +14,9 @@ from pipeline.codesign.bundle_links import Scope
 from pipeline.codesign.bundle_plain import read_plain, verify_plain
 from pipeline.codesign.bundle_root import Problem, unsealed
 from pipeline.codesign.code_directory import HashType
+from pipeline.codesign.property_list import LARGEST_SEAL
 from pipeline.codesign.requirements import compile_requirement
 from pipeline.codesign.seal_check import Seal, SealEntry, check_seal, parse_seal, scope_of
-from pipeline.codesign.seal_plist import LARGEST_SEAL
 from pipeline.codesign.signature import Signature, read_signature
 from pipeline.codesign.tree import EntryKind, Tree, join, shown
 from pipeline.codesign.verified import VerifiedSlice
@@ -136,7 +136,10 @@ def _verify_file(tree: Tree, path: str, expectations: Expectations) -> tuple[Ver
 def _not_sealed(entry: SealEntry, slices: Sequence[VerifiedSlice]) -> str | None:
     if entry.cdhash is None or entry.cdhash.hex() in [cdhash for one in slices for cdhash in one.cdhashes]:
         return None
-    return f"is other code than was sealed (CDHash {entry.cdhash.hex()}): it was replaced or signed again afterwards"
+    return (
+        f"is other code than was sealed (CDHash {entry.cdhash.hex()}): it was replaced or signed again afterwards "
+        "(macOS asks only for the sealed requirement, which holds)"
+    )
 
 
 def _raise(problems: Sequence[Problem], name: str) -> None:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline.codesign.certificates import team_identifier
@@ -18,6 +18,7 @@ from pipeline.codesign.eras import Era
 from pipeline.codesign.identifiers import default_identifier, parse_info_plist
 from pipeline.codesign.options import SigningOptions
 from pipeline.codesign.requirements import build_requirement_set, default_requirements, parse_requirement_set
+from pipeline.codesign.signature import read_signature
 from pipeline.codesign.superblob import CONSTRAINT_SLOTS, Slot
 from pipeline.errors import SigningError
 from pipeline.macho import MachSlice, Window, read_all
@@ -61,6 +62,8 @@ def decide(
         file_name=file_name, info=info, native=native.image, ad_hoc=identity is None, prefix=options.prefix, era=era
     )
     hash_types = options.hash_types or default_hash_types(slices, era)
+    if options.preserve_entitlements and options.entitlements is None:
+        options = replace(options, entitlements=_recorded_entitlements(slices))
     return decided(options, identity, identifier=identifier, info_plist=info_data, hash_types=hash_types)
 
 
@@ -123,6 +126,15 @@ def default_hash_types(slices: Sequence[MachSlice], era: Era) -> tuple[HashType,
     if any(_needs_sha1(one, era) for one in asked):
         return (HashType.SHA1, HashType.SHA256)
     return (HashType.SHA256,)
+
+
+def _recorded_entitlements(slices: Sequence[MachSlice]) -> bytes | None:
+    """Those of the signatures that the slices have. SigningError where they differ from slice to slice."""
+    signatures = [read_signature(one) for one in slices]
+    found = {one.payload(Slot.ENTITLEMENTS) if one is not None else None for one in signatures}
+    if len(found) > 1:
+        raise SigningError("its slices have different entitlements: one cannot preserve both")
+    return found.pop()
 
 
 def content_hash(content: bytes | None) -> SlotHash | None:

@@ -70,7 +70,7 @@ def parse_property_list(xml: bytes, *, what: str = "the property list") -> dict[
     try:
         values = plistlib.loads(text, fmt=plistlib.FMT_XML)
     # plistlib has no error of its own for XML: what its handlers stumble over comes out as it is.
-    except (ExpatError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
+    except (ExpatError, ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
         raise MalformedFile(f"{what}: no property list in XML: {error}") from error
     if not isinstance(values, dict):
         raise MalformedFile(f"{what}: not a dictionary")

@@ -23,6 +23,8 @@ class SigningOptions:
     """None: CSFlags of the Info.plist, else none. Ad hoc adds ADHOC by itself."""
     entitlements: bytes | None = None
     """The property list in XML, which goes into the signature verbatim."""
+    preserve_entitlements: bool = False
+    """Where none are given: those of the signature that is replaced."""
     requirements: bytes | None = None
     """A set of requirements, compiled. Without a designated one the identity's default is added."""
     era: Era = DEFAULT_ERA

@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.codesign.bundle import Bundle
 from pipeline.codesign.code_directory import HashType
-from pipeline.codesign.seal_plist import build_plist, parse_plist
+from pipeline.codesign.property_list import build_plist, parse_plist
 from pipeline.codesign.seal_rules import (
     Rule,
     RuleSet,

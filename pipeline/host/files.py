@@ -237,15 +237,18 @@ class Files:
                 path.unlink(missing_ok=True)
 
     @contextmanager
-    def lock(self, path: Path) -> Iterator[None]:
-        """Hold the folder's lock for the block; AlreadyRunning at once if another process has it. A kill frees it."""
+    def lock(self, path: Path, *, wait: bool = False) -> Iterator[None]:
+        """Hold the folder's lock for the block; a kill frees it.
+
+        If another process has it: AlreadyRunning at once, or with `wait` as soon as it is free.
+        """
         self._observe("lock", str(path))
         with refusals(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         try:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError as error:
                 raise AlreadyRunning(
                     "another release is running in this output folder",

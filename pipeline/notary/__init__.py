@@ -8,6 +8,7 @@ Thin layers: `service` (who may be talked to), `client` and `object_store` (endp
 from pipeline.notary.credentials import (
     check_credentials,
     delete_credentials,
+    kept_in,
     list_profiles,
     load_credentials,
     parse_credentials,
@@ -46,6 +47,7 @@ __all__ = [
     "check_credentials",
     "delete_credentials",
     "describe_log",
+    "kept_in",
     "list_profiles",
     "load_credentials",
     "notarize",

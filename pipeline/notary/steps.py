@@ -56,7 +56,7 @@ class Steps:
         unclear = submission is not None
         if submission is None:
             submission = self._begin(archive)
-        elif submission.state is State.ACCEPTED and not self._records.log_path(archive.sha256).exists():
+        elif submission.state is State.ACCEPTED and not self._has_proof(submission):
             submission = replace(submission, state=State.UPLOADED)  # the log is the proof: it is fetched again
         elif not submission.state.is_final:
             self._host.console.say(f"notary: taking up {submission.name} ({submission.state})")
@@ -113,6 +113,10 @@ class Steps:
             raise MalformedFile(error.message, where=error.where, remedy="remove it: it is fetched again") from None
         _demand_about(log, submission, where)
         return log
+
+    def _has_proof(self, submission: Submission) -> bool:
+        log = self.log(submission)
+        return log is not None and log.is_whole
 
     def _demand_unchanged(self, archive: Archive) -> None:
         if self._host.files.sha256(archive.path) != archive.sha256:

@@ -136,7 +136,9 @@ class _Judge:
             pairs = dict.fromkeys((SHA1 if one.hash_type == SHA1 else SHA256, one.cdhash) for one in listed)
             self._state.save_ticket(submission.id, write_ticket(list(pairs), now, self._keys.chains.ticket))
         said = self._levers.log_sha256 or sha256
-        self._state.save_log(submission.id, write_log(submission, status, report, sha256=said, without=without))
+        log = write_log(submission, status, report, sha256=said, without=without)
+        lacks = self._levers.log_lacks
+        self._state.save_log(submission.id, {name: value for name, value in log.items() if name not in lacks})
         return replace(submission, status=status)
 
     def _inspect(self, submission: Submission, now: datetime) -> tuple[Report, str]:

@@ -77,18 +77,18 @@ class Submission:
 
 
 class State:
-    """The folder's contents, read anew at each question. One process at a time changes a submission."""
+    """The folder's contents, read anew at each question; services of several processes may share them."""
 
     def __init__(self, folder: Path, files: Files) -> None:
         self._folder = folder
         self._files = files
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._names = iter(range(1 << 62))
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """Alone among the threads of the services."""
-        with self._lock:
+        """Alone among the threads of the services, and among the processes that serve this folder."""
+        with self._lock, self._files.lock(self._folder / ".lock", wait=True):
             yield
 
     # Submissions

@@ -70,7 +70,8 @@ def run_some(context: Context, plan: Plan, architectures: Sequence[str]) -> Plan
             return made
 
         groups = _groups(plan.configuration.products, architectures)
-        built = [one for made in side_by_side(partial(build, group) for group in groups) for one in made]
+        jobs = (partial(build, group) for group in groups)
+        built = [one for made in side_by_side(context, NAME, jobs) for one in made]
         for arch in architectures:
             save_record(context, plan, arch, [one for one in built if one.arch == arch])
     except BaseException:

@@ -58,4 +58,4 @@ def run(context: Context, plan: Plan) -> Plan:
         event("signed", artifact=artifact.path, sha256=artifact.sha256, cdhash=slices[0].cdhash, from_=built.sha256)
         return artifact
 
-    return plan.with_artifacts(*side_by_side(partial(sign, built) for built in plan.builds))
+    return plan.with_artifacts(*side_by_side(context, NAME, (partial(sign, built) for built in plan.builds)))

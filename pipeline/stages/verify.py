@@ -38,7 +38,7 @@ def options(context: Context, plan: Plan) -> Mapping[str, object]:
 
 
 def run(context: Context, plan: Plan) -> Plan:
-    side_by_side(partial(_verify, context, plan, artifact) for artifact in plan.artifacts)
+    side_by_side(context, NAME, (partial(_verify, context, plan, artifact) for artifact in plan.artifacts))
     _demand_meetings(context, plan)
     code = plan.of(Kind.THIN, Kind.UNIVERSAL, Kind.APP)
     demand_agreement(context.host.runner, {artifact.path: _executable(context, artifact) for artifact in code})

@@ -7,15 +7,30 @@ from __future__ import annotations
 
 from invoke import Collection
 
-from pipeline.tasks import checks, deploy, evidence, files, launchd, release, templates
+from pipeline.tasks import (
+    checks,
+    credentials,
+    deploy,
+    evidence,
+    files,
+    launchd,
+    rehearsal,
+    release,
+    templates,
+)
 
 namespace = Collection()
 for module in (release, evidence, checks):
     for name, found in Collection.from_module(module).tasks.items():
         namespace.add_task(found, name=name)
-namespace.add_collection(Collection.from_module(files), name="file")
-namespace.add_collection(Collection.from_module(launchd), name="launchd")
-namespace.add_collection(Collection.from_module(deploy), name="deploy")
-namespace.add_collection(Collection.from_module(templates), name="templates")
+for module, name in (
+    (files, "file"),
+    (credentials, "credentials"),
+    (launchd, "launchd"),
+    (templates, "templates"),
+    (deploy, "deploy"),
+    (rehearsal, "rehearsal"),
+):
+    namespace.add_collection(Collection.from_module(module), name=name)
 
 __all__ = ["namespace"]

@@ -25,6 +25,11 @@ def configuration_of(host: Host, path: str | None) -> Configuration:
     return config.load(Path(path).absolute() if path else _BESIDE_TASKS, host)
 
 
+def credentials_file(host: Host, path: str | None) -> Path | None:
+    """The file that [notary] credentials names for the notary's keys; None is the system's keyring."""
+    return config.load_notary(Path(path).absolute() if path else _BESIDE_TASKS, host).credentials
+
+
 @contextmanager
 def assembled(
     host: Host, configuration: Configuration, *, writes: bool, allow_dirty: bool = False

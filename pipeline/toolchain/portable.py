@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from threading import Lock
@@ -19,14 +20,14 @@ from pipeline.codesign.verified import VerifiedSlice
 from pipeline.errors import ConfigurationError, MalformedFile, SigningError, StapleError, ToolMissing, VerificationError
 from pipeline.host import Host
 from pipeline.model import NotaryMode, Slice, World
-from pipeline.timestamps import TimestampClient
+from pipeline.timestamps import RetryPolicy, TimestampClient
 from pipeline.toolchain import ArchiveToNotarize, Event, Notarized, SignRequest
 from pipeline.toolchain.services import Services
 
 # A rehearsal's services answer at once; Apple's policies are the defaults of their rooms.
-_AT_ONCE = tickets.LookupPolicy(
-    pauses=(timedelta(milliseconds=50),) * 4, publication=(timedelta(milliseconds=50),) * 10
-)
+_A_MOMENT = timedelta(milliseconds=50)
+_TICKETS_AT_ONCE = tickets.LookupPolicy(pauses=(_A_MOMENT,) * 4, publication=(_A_MOMENT,) * 10)
+_TIMESTAMPS_AT_ONCE = RetryPolicy(waits=(_A_MOMENT,) * 5)
 
 
 class PortableToolchain:
@@ -79,7 +80,9 @@ class PortableToolchain:
         return self._sign(disk.sign_file, source, output, request)
 
     def sign_bundle(self, source: Path, output: Path, request: SignRequest) -> tuple[Slice, ...]:
-        return self._sign(disk.sign_bundle, source, output, request)
+        nested = disk.choose_entitlements(source, request.nested_entitlements, archives=request.sign_archives)
+        sign = partial(disk.sign_bundle, nested=nested, archives=request.sign_archives)
+        return self._sign(sign, source, output, request)
 
     def _sign(
         self, sign: Callable[..., tuple[VerifiedSlice, ...]], source: Path, output: Path, request: SignRequest
@@ -101,6 +104,7 @@ class PortableToolchain:
                 services.identity,
                 timestamper=self._timestamper(services),
                 signing_time=self._host.clock.now() if services.identity else None,
+                told=request.told,
             )
         except MalformedFile as error:
             raise SigningError(error.message, where=error.where or str(source), remedy=error.remedy) from error
@@ -111,7 +115,13 @@ class PortableToolchain:
             return None
         host = self._host
         return TimestampClient(
-            host.http, host.clock, host.entropy, services.timestamp_url, roots=services.anchors.timestamp_roots
+            host.http,
+            host.clock,
+            host.entropy,
+            services.timestamp_url,
+            roots=services.anchors.timestamp_roots,
+            retries=None if self._world is World.REAL else _TIMESTAMPS_AT_ONCE,
+            told=host.console.say,
         ).token
 
     def join(self, thins: Sequence[Path], output: Path) -> tuple[Slice, ...]:
@@ -140,28 +150,17 @@ class PortableToolchain:
         )
         notarized = []
         for verdict in verdicts:
-            covered = frozenset(
-                (entry.arch, entry.cdhash)
-                for entry in verdict.ticket_contents
-                if entry.arch is not None and entry.digest_algorithm == "SHA-256"
-            )
             warnings = tuple(f"{issue.path}: {issue.message}" for issue in verdict.log.issues or ())
             event("accepted", submission=verdict.submission, sha256=verdict.archive.sha256, warnings=warnings)
-            notarized.append(
-                Notarized(
-                    archive=given[verdict.archive.sha256],
-                    submission=verdict.submission,
-                    covered=covered,
-                    warnings=warnings,
-                )
-            )
+            archive = given[verdict.archive.sha256]
+            notarized.append(Notarized(archive=archive, submission=verdict.submission, log=verdict.log))
         return tuple(notarized)
 
     def tickets(self, cdhashes: Sequence[str]) -> Mapping[str, bytes]:
         url = self._services.tickets_url
         if url is None:
             raise StapleError(f'world "{self._world}" has no tickets')
-        policy = None if self._world is World.REAL else _AT_ONCE
+        policy = None if self._world is World.REAL else _TICKETS_AT_ONCE
         return tickets.TicketClient(self._host.http, self._host.clock, url, policy).wait_for(cdhashes)
 
     def staple(self, bundle: Path, ticket: bytes, cdhashes: Sequence[str]) -> None:

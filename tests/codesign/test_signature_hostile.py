@@ -5,6 +5,7 @@ from __future__ import annotations
 import plistlib
 from functools import cache
 
+import pytest
 from builders.chain import SIGNED_AT, developer_id
 from builders.mach import fat, image
 from builders.signing import sign
@@ -16,8 +17,9 @@ from pipeline.codesign.code_directory import parse_code_directory
 from pipeline.codesign.describe import describe, render
 from pipeline.codesign.reproduce import reproduce
 from pipeline.codesign.signature import parse_signature
+from pipeline.codesign.signed_data import issuer_and_serial
 from pipeline.codesign.stripper import strip_slices
-from pipeline.errors import ReleaseError
+from pipeline.errors import MalformedFile, ReleaseError
 from pipeline.macho import BytesSource, read_slices
 
 CHAIN = developer_id(team="ABCDE12345")
@@ -84,3 +86,9 @@ def test_any_bytes_are_no_signature(data: bytes) -> None:
             parse(blob)
         except ReleaseError:
             continue
+
+
+def test_an_empty_certificate_is_refused() -> None:
+    """A CMS with `30 00` where a certificate belongs: found by fuzzing."""
+    with pytest.raises(MalformedFile, match="certificate"):
+        issuer_and_serial(b"\x30\x00")

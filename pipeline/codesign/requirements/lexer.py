@@ -31,19 +31,25 @@ class Token:
 
 
 _NAME = r"[A-Za-z][A-Za-z0-9]*"
+_DOTTED = rf"{_NAME}(?:\.(?:{_NAME}|[0-9]+))*"
 _TOKENS = re.compile(
     rf"""
     (?P<skip> [ \t\n]+ | \#[^\n]* | //[^\n]* | /\*.*?\*/ )
     | H"(?P<HASH> [0-9A-Fa-f]+ )"
     | 0x(?P<HEX> [0-9A-Fa-f]+ )
     | "(?P<STRING> (?: [^"\\] | \\["\\] )* )"
-    | (?P<NAME> {_NAME} (?: \. (?: {_NAME} | [0-9]+ ) )* )
+    | (?P<NAME> {_DOTTED} )
     | (?P<PATH> (?: / {_NAME} ){{2,}} )
     | (?P<INTEGER> [0-9]+ )
     | (?P<SIGN> => | <= | >= | == | [;()\[\]<>=~!*-] )
     """,
     re.VERBOSE | re.DOTALL | re.ASCII,
 )
+
+
+def is_name(text: str, *, dots: bool) -> bool:
+    """Can a text stand without quotes where a name does, with names and numbers behind dots if `dots` is set?"""
+    return text not in RESERVED_WORDS and re.fullmatch(_DOTTED if dots else _NAME, text, re.ASCII) is not None
 
 
 def tokens(text: str) -> list[Token]:
