@@ -1,7 +1,7 @@
 """Verification of a whole bundle: executable, Info.plist, seal, every sealed file and link, nested code at every depth.
 
 Nested code must satisfy the requirement that its seal recorded, as macOS asks, and be the very code that was sealed,
-which macOS does not: code signed again with the same identity would pass there.
+which macOS does not: code signed again with the same identity would pass there (docs/adr/0005).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The engine on disk: gives it Sources and Trees, applies its plans. What appears, appears whole, by one rename."""
 
-from pipeline.disk.bundle import strip, verify_path
+from pipeline.disk.bundle import code_hashes, strip, verify_path
+from pipeline.disk.bundle_entitlements import choose_entitlements
 from pipeline.disk.bundle_signing import sign_bundle
 from pipeline.disk.digests import tree_digest
 from pipeline.disk.machofile import join, sign_file, thin, verify_file
@@ -11,6 +12,8 @@ from pipeline.disk.tree import FolderTree
 __all__ = [
     "FileSource",
     "FolderTree",
+    "choose_entitlements",
+    "code_hashes",
     "join",
     "open_source",
     "sign_bundle",

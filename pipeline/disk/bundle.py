@@ -1,4 +1,4 @@
-"""Bundles on disk: verified, and stripped of their signatures."""
+"""Bundles on disk: verified, asked for the CDHashes of their code, and stripped of their signatures."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import os
 from pathlib import Path
 
 from pipeline.codesign.bundle import SIGNATURE_FOLDER, find_bundle, versions
+from pipeline.codesign.bundle_code import find_code
 from pipeline.codesign.bundle_verifier import verify_bundle
 from pipeline.codesign.certificates import Anchors
 from pipeline.codesign.eras import DEFAULT_ERA, Era
+from pipeline.codesign.signature import read_signature
 from pipeline.codesign.stripper import strip_slices
 from pipeline.codesign.verified import VerifiedSlice
 from pipeline.codesign.verifier import Expectations
@@ -35,6 +37,20 @@ def verify_path(
         return verify_bundle(FolderTree(path), path.name, expectations)
     except ReleaseError as error:
         raise error.at(str(path)) from error.__cause__
+
+
+def code_hashes(bundle: Path) -> dict[str, dict[str, str]]:
+    """CDHashes of all code in a bundle, its own executable's last: path in it → architecture → 40 hex digits.
+
+    Slices without a signature are left out; nothing is verified.
+    """
+    tree = FolderTree(bundle)
+    hashes: dict[str, dict[str, str]] = {}
+    for code in find_code(tree, name=bundle.name):
+        with tree.open(code.path) as source:
+            signatures = {one.arch: read_signature(one) for one in read_slices(source)}
+        hashes[code.path] = {arch: one.best.cdhash.hex() for arch, one in signatures.items() if one is not None}
+    return hashes
 
 
 def strip(files: Files, path: Path, output: Path, era: Era = DEFAULT_ERA) -> None:

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from pipeline.codesign.tree import EntryKind, Tree, join
 from pipeline.errors import MalformedFile, NotSupported
 from pipeline.host import Files
 from pipeline.host.files import refusals
@@ -39,6 +40,19 @@ _LARGEST_CODE = 1024 * 1024 * 1024
 def is_archive(start: bytes) -> bool:
     """Do these first eight bytes of a file begin an archive that is looked into?"""
     return start.startswith(_MAGICS) or (start.startswith(_JMOD) and start[4:].startswith(_MAGICS))
+
+
+def archives_in(tree: Tree, folder: str = "") -> Iterator[str]:
+    """The paths of the archives in a folder and all below it."""
+    for entry in sorted(tree.entries(folder), key=lambda one: one.name):
+        path = join(folder, entry.name)
+        if entry.kind is EntryKind.FOLDER:
+            yield from archives_in(tree, path)
+        elif entry.kind is EntryKind.FILE:
+            with tree.open(path) as source:
+                start = source.read(0, min(_MAGIC_SIZE, source.size))
+            if is_archive(start):
+                yield path
 
 
 def code_in_archive(path: Path) -> tuple[str, ...]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from pipeline.codesign.bundle import SIGNATURE_FOLDER, Bundle, find_bundle, relative, versions
 from pipeline.codesign.bundle_code import Part, parts
@@ -17,22 +16,20 @@ from pipeline.codesign.bundle_refusals import refuse_bundle
 from pipeline.codesign.cms import Identity
 from pipeline.codesign.code_directory import HashType
 from pipeline.codesign.decisions import default_hash_types
-from pipeline.codesign.entitlements import parse_entitlements
+from pipeline.codesign.entitlement_changes import entitlement_changes
 from pipeline.codesign.options import SigningOptions
 from pipeline.codesign.seal import build_seal
 from pipeline.codesign.seal_nested import nested_seal
-from pipeline.codesign.signature import read_signature
 from pipeline.codesign.signer import sign_slices
-from pipeline.codesign.superblob import Slot
-from pipeline.codesign.tree import EntryKind, join
+from pipeline.codesign.tree import join
 from pipeline.codesign.verified import VerifiedSlice, said, verified_slice
-from pipeline.disk.bundle_archives import code_in_archive, is_archive, sign_archive
+from pipeline.disk.bundle_archives import archives_in, code_in_archive, sign_archive
 from pipeline.disk.parts import write_parts
 from pipeline.disk.source import FileSource, open_source
 from pipeline.disk.tree import FolderTree
-from pipeline.errors import ConfigurationError, MalformedFile, ReleaseError
+from pipeline.errors import ConfigurationError, MalformedFile, ReleaseError, SigningError
 from pipeline.host import Files
-from pipeline.macho import MachSlice, read_slices
+from pipeline.macho import FileType, MachSlice, read_slices
 
 Timestamper = Callable[[bytes], bytes]
 ChooseOptions = Callable[[str, SigningOptions], SigningOptions | None]
@@ -63,9 +60,10 @@ def sign_bundle(
     """Sign a bundle and all code in it, into a new bundle that appears whole; `identity` None signs ad hoc.
 
     Code inside is signed first, among the resources too, what does not depend on each other side by side; with the same
-    flags, era and identity, an identifier of its own and no entitlements, unless `nested` chooses otherwise; inside
-    archives (jar, wheel, zip) too where `archives` is set. A stapled ticket is left out: it belongs to the signatures
-    that are replaced. `told` hears of code in archives that is left as it is, and of every change of entitlements.
+    flags, era and identity, an identifier of its own and no entitlements, unless `nested` chooses otherwise (libraries
+    never get any); inside archives (jar, wheel, zip) too where `archives` is set. A stapled ticket is left out: it
+    belongs to the signatures that are replaced. `told` hears of code in archives that is left as it is, and of every
+    change of entitlements.
 
     Returns what the signatures of the bundle's executable say. Raises SigningError that names everything codesign would
     refuse; ConfigurationError where there is no bundle.
@@ -81,6 +79,7 @@ def sign_bundle(
             files=files,
             folder=work,
             name=bundle_in.name,
+            main_file=find_bundle(FolderTree(work), name=bundle_in.name).main_file,
             identity=identity,
             timestamper=timestamper,
             signing_time=signing_time,
@@ -105,24 +104,18 @@ class _Signing:
     files: Files
     folder: Path
     name: str
+    main_file: str
+    """Of the outermost bundle: it alone may have entitlements whatever it is, as with codesign."""
     identity: Identity | None
     timestamper: Timestamper | None
     signing_time: datetime | None
     choose: ChooseOptions
     told: Tell
 
-    def archives(self, options: SigningOptions, *, sign: bool, folder: str = "") -> None:
-        """Sign the code in archives of a folder and all below it, or tell of it."""
-        tree = FolderTree(self.folder)
-        for entry in tree.entries(folder):
-            path = join(folder, entry.name)
-            if entry.kind is EntryKind.FOLDER:
-                self.archives(options, sign=sign, folder=path)
-            elif entry.kind is EntryKind.FILE:
-                with tree.open(path) as source:
-                    start = source.read(0, min(8, source.size))
-                if is_archive(start):
-                    self._archive(path, options, sign=sign)
+    def archives(self, options: SigningOptions, *, sign: bool) -> None:
+        """Sign the code in all archives, or tell of it."""
+        for path in archives_in(FolderTree(self.folder)):
+            self._archive(path, options, sign=sign)
 
     def _archive(self, path: str, options: SigningOptions, *, sign: bool) -> None:
         place = self.folder / path
@@ -182,6 +175,8 @@ class _Signing:
         """Sign a Mach-O file in place. `path` names it in messages; `file_name` where nothing else gives a name."""
         try:
             slices = read_slices(source)
+            if path != self.main_file:
+                _refuse_entitled_library(slices, options)
             plan = sign_slices(
                 slices,
                 options,
@@ -190,14 +185,13 @@ class _Signing:
                 timestamper=self.timestamper,
                 signing_time=self.signing_time,
             )
-            before = _entitlements(slices)
         except ReleaseError as error:
             raise error.at(path) from error.__cause__
-        write_parts(self.files, plan.parts, place, source.mode)
         signed = tuple(verified_slice(one, self.identity, self.signing_time) for one in plan.slices)
-        after = signed[0].entitlements or {}
-        if before != after:
-            self.told(path, f"entitlements {_difference(before, after)}")
+        changes = entitlement_changes(slices, signed[0].entitlements)
+        write_parts(self.files, plan.parts, place, source.mode)
+        if changes is not None:
+            self.told(path, changes)
         return signed
 
     def _plain(self, tree: FolderTree, bundle: Bundle, options: SigningOptions) -> tuple[VerifiedSlice, ...]:
@@ -228,21 +222,12 @@ class _Signing:
             return default_hash_types(read_slices(source), options.era)
 
 
-def _entitlements(slices: Sequence[MachSlice]) -> Mapping[str, Any]:
-    """Of the signature that a file has: its first slice's, since all slices of one have the same."""
-    try:
-        signature = read_signature(slices[0])
-    except MalformedFile:
-        return {}
-    xml = signature.payload(Slot.ENTITLEMENTS) if signature is not None else None
-    return parse_entitlements(xml) if xml is not None else {}
-
-
-def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    gone = [f"-{key}" for key in before if key not in after]
-    new = [f"+{key}={after[key]!r}" for key in after if key not in before]
-    changed = [f"{key}={before[key]!r}→{after[key]!r}" for key in before if key in after and before[key] != after[key]]
-    return ", ".join((*gone, *changed, *new))
+def _refuse_entitled_library(slices: Sequence[MachSlice], options: SigningOptions) -> None:
+    given = options.entitlements is not None or options.preserve_entitlements
+    if given and any(one.image.filetype != FileType.EXECUTE for one in slices):
+        raise SigningError(
+            "frameworks, libraries and plug-ins get no entitlements: those of the program that loads them are in force"
+        )
 
 
 def _inner_options(options: SigningOptions) -> SigningOptions:

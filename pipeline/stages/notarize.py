@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from pipeline.disk import code_hashes
 from pipeline.errors import VerificationError
 from pipeline.model import Artifact, Kind, Notarization, NotarizationStatus, Plan, World
 from pipeline.notary import verify_listed
@@ -49,8 +50,7 @@ def run(context: Context, plan: Plan) -> Plan:
         status = Notarization(status=NotarizationStatus.ACCEPTED, submission=verdict.submission, archive=archive.path)
         contents = [artifact for artifact in plan.artifacts if artifact.path in archive.contents]
         # The strongest proof without a Mac: a log that is whole, and names exactly these slices.
-        inside = {one.path.rpartition("/")[2]: {entry.arch: entry.cdhash for entry in one.slices} for one in contents}
-        verify_listed(verdict.log, inside)
+        verify_listed(verdict.log, {path: slices for one in contents for path, slices in _code(context, one).items()})
         made.append(replace(archive, notarization=status))
         for artifact in contents:
             made.append(replace(artifact, notarization=status))
@@ -61,6 +61,15 @@ def run(context: Context, plan: Plan) -> Plan:
 
 def _excluded(artifact: Artifact, reason: str) -> Artifact:
     return replace(artifact, notarization=Notarization(status=NotarizationStatus.EXCLUDED, reason=reason))
+
+
+def _code(context: Context, artifact: Artifact) -> dict[str, dict[str, str]]:
+    """Path inside the archive → architecture → CDHash: of an artifact, and of all code inside an app."""
+    name = artifact.path.rpartition("/")[2]
+    code = {name: {entry.arch: entry.cdhash for entry in artifact.slices}}
+    if artifact.kind is Kind.APP:
+        code |= {f"{name}/{path}": slices for path, slices in code_hashes(context.path(artifact)).items()}
+    return code
 
 
 def _through_universal(thin: Artifact, plan: Plan) -> Artifact:

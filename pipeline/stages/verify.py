@@ -1,19 +1,19 @@
 """Read everything back from disk and demand that it is what the release says: the last stage, and a command.
 
 Of every Mach-O and bundle: all digests, signatures, chains and time stamps (through the toolchain); the CDHashes
-recorded; a second parser's opinion. Of every ticket: its signature, and that it names every CDHash. Of what ships: the
-zip's members.
+recorded; a second parser's opinion. Of every ticket: its signature, and that it names every CDHash, those of code
+inside an app too. Of what ships: the zip's members.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.disk import tree_digest
+from pipeline.disk import code_hashes, tree_digest
 from pipeline.disk.archive import demand_members
 from pipeline.errors import VerificationError
 from pipeline.launchd import JobFile, judge, parse_job, program_of
@@ -102,7 +102,8 @@ def _verify_code(context: Context, artifact: Artifact, path: Path) -> None:
         ticket = context.toolchain.stapled(path)
         if ticket is None:
             raise VerificationError("its stapled ticket is gone", where=artifact.path)
-        _demand_proof(context, ticket, artifact, f"{artifact.path}/{STAPLED_TICKET}")
+        nested = [cdhash for slices in code_hashes(path).values() for cdhash in slices.values()]
+        _demand_proof(context, ticket, artifact, f"{artifact.path}/{STAPLED_TICKET}", nested)
 
 
 def _executable(context: Context, artifact: Artifact) -> Path:
@@ -117,9 +118,9 @@ def _verify_ticket(context: Context, plan: Plan, artifact: Artifact, path: Path)
             _demand_proof(context, ticket, tool, artifact.path)
 
 
-def _demand_proof(context: Context, ticket: bytes, artifact: Artifact, where: str) -> None:
+def _demand_proof(context: Context, ticket: bytes, artifact: Artifact, where: str, nested: Sequence[str] = ()) -> None:
     try:
-        context.toolchain.prove(ticket, [entry.cdhash for entry in artifact.slices])
+        context.toolchain.prove(ticket, [*(entry.cdhash for entry in artifact.slices), *nested])
     except VerificationError as error:
         raise error.at(where) from None
 

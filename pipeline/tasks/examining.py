@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import disk, tickets
-from pipeline.codesign.bundle_code import find_code
 from pipeline.codesign.bundle_describe import describe_bundle
 from pipeline.codesign.bundle_reproduce import reproduce_bundle
 from pipeline.codesign.describe import describe, differences, form_of, render
@@ -194,14 +193,8 @@ def _code_hashes(host: Host, path: Path | None, anchors: str | None) -> list[tup
     verified = disk.verify_path(path, anchors=anchors_of(host, anchors))
     if not path.is_dir():
         return [(str(path), one.arch, one.cdhash) for one in verified]
-    tree = disk.FolderTree(path)
-    hashes = []
-    for code in find_code(tree, name=path.name):
-        with tree.open(code.path) as opened:
-            for one in read_slices(opened):
-                if (signature := read_signature(one)) is not None:
-                    hashes.append((str(path / code.path), one.arch, signature.best.cdhash.hex()))
-    return hashes
+    found = disk.code_hashes(path).items()
+    return [(str(path / file), arch, cdhash) for file, slices in found for arch, cdhash in slices.items()]
 
 
 def _words(one: VerifiedSlice) -> str:
