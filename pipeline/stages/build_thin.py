@@ -62,8 +62,9 @@ def run_some(context: Context, plan: Plan, architectures: Sequence[str]) -> Plan
 
         def build(group: list[tuple[Product, str]]) -> list[Built]:
             made: list[Built] = []
-            for position, (product, arch) in enumerate(group):
-                if position and product.build.clean:
+            for product, arch in group:
+                # Before the first one too: an earlier build may have left objects of another architecture.
+                if product.build.clean:
                     values = _values(product, arch, plan.version)
                     _execute(context, product, arch, tuple(expand(word, values) for word in product.build.clean), plan)
                 made += _build(context, plan, product, arch, work / product.name / arch)
