@@ -128,10 +128,12 @@ class NotaryOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchdOptions:
-    """What launchd is told of the installed program. Both are texts of the target machine, not paths of this one."""
+    """What launchd is told of the installed program. All are texts of the target machine, not paths of this one."""
 
     service_id: str
     install_path: str
+    layouts: Mapping[str, str]
+    """Name → install path, of every layout that the release carries jobs for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

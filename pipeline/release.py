@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -22,7 +22,7 @@ from pipeline.comparison import compare
 from pipeline.errors import ConfigurationError, VerificationError
 from pipeline.journal import LARGEST, LOG, verify_chain
 from pipeline.model import STAPLED_TICKET, Artifact, Built, Configuration, Plan, StapleStatus, World
-from pipeline.stages import app, archive, build_thin, notarize, package, sign, staple, universal, verify
+from pipeline.stages import app, archive, build_thin, built, notarize, package, sign, staple, universal, verify
 from pipeline.stages.context import Context, Stage
 from pipeline.version import version_of
 
@@ -95,13 +95,19 @@ def release(context: Context, plan: Plan) -> tuple[Plan, tuple[str, ...]]:
     return plan, tuple(ran)
 
 
-def run_stage(context: Context, plan: Plan, stage: Stage, why: str) -> Plan:
-    """Run one stage and record what it left; what it left in an earlier run and no longer does is removed."""
+def run_stage(
+    context: Context, plan: Plan, stage: Stage, why: str, run: Callable[[Context, Plan], Plan] | None = None
+) -> Plan:
+    """Run one stage and record what it left; what it left in an earlier run and no longer does is removed.
+
+    `run` takes the place of the stage's own: a build of one architecture, or another machine's. Until every
+    architecture is there, the stage is not done.
+    """
     with context.host.console.group(f"{stage.NAME}: {why}"):
-        return _run_stage(context, plan, stage, why)
+        return _run_stage(context, plan, stage, why, run or stage.run)
 
 
-def _run_stage(context: Context, plan: Plan, stage: Stage, why: str) -> Plan:
+def _run_stage(context: Context, plan: Plan, stage: Stage, why: str, run: Callable[[Context, Plan], Plan]) -> Plan:
     files, folder = context.host.files, context.folder
     old, _ = records.load(files, folder / RECORDS, stage.NAME)
     # From here on no record and no manifest may speak for outputs that are about to change.
@@ -123,10 +129,13 @@ def _run_stage(context: Context, plan: Plan, stage: Stage, why: str) -> Plan:
     )
     began = context.host.clock.monotonic()
     try:
-        after = stage.run(context, plan)
+        after = run(context, plan)
     except BaseException as error:
         context.journal.record("failed", stage=stage.NAME, error=type(error).__name__, words=str(error))
         raise
+    if stage is build_thin and not built.is_whole(after):
+        context.journal.record("left", stage=stage.NAME, words="a part of the architectures")
+        return after
     outputs = _outputs(plan, after)
     for stale in {entry.path for entry in old.outputs} - set(outputs) if old else ():
         files.remove(folder / stale)
@@ -197,7 +206,7 @@ def finish(context: Context, plan: Plan, signer: provenance.Signer | None = None
         head=context.journal.head,
         toolchain=context.toolchain.name,
         tools=context.toolchain.versions(),
-        build_records={path: context.host.files.sha256(context.folder / path) for path in build_thin.records(plan)},
+        build_records={path: context.host.files.sha256(context.folder / path) for path in built.records(plan)},
         provenance={"statement": provenance.STATEMENT, "key": signer.key_id if signer else None},
     )
     document["changes"] = _changes(context, plan, document)
@@ -274,7 +283,7 @@ def _difference(record: records.StageRecord, inputs: dict[str, str], options: di
 def _outputs(before: Plan, after: Plan) -> list[str]:
     """Paths that this stage made: of new artifacts and builds, and of artifacts whose bytes are other than before."""
     known = {artifact.path: artifact.sha256 for artifact in before.artifacts}
-    paths = [built.path for built in after.builds if built not in before.builds]
+    paths = [one.path for one in after.builds if one not in before.builds]
     paths += [artifact.path for artifact in after.artifacts if known.get(artifact.path) != artifact.sha256]
     stapled = [artifact for artifact in after.artifacts if artifact.staple and artifact not in before.artifacts]
     return paths + [
@@ -288,9 +297,9 @@ def _not_its_own(path: str) -> tuple[str, ...]:
 
 
 def _delta(before: Plan, after: Plan) -> Iterator[dict[str, Any]]:
-    for built in after.builds:
-        if built not in before.builds:
-            yield {"built": manifest.built_to_json(built)}
+    for one in after.builds:
+        if one not in before.builds:
+            yield {"built": manifest.built_to_json(one)}
     for artifact in after.artifacts:
         if artifact not in before.artifacts:
             yield {"artifact": manifest.artifact_to_json(artifact)}

@@ -12,10 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pipeline.disk import code_hashes, tree_digest
 from pipeline.disk.archive import demand_members
 from pipeline.errors import VerificationError
+from pipeline.launchd import JobFile, parse_job, program_of
+from pipeline.launchd import judge as judge_jobs
 from pipeline.model import STAPLED_TICKET, Artifact, Kind, Plan, Slice, StapleStatus
 from pipeline.stages.context import Context, digests, side_by_side
 from pipeline.toolchain.second_opinion import demand_agreement
@@ -65,7 +68,11 @@ def judge(context: Context, plan: Plan) -> list[Judged]:
     code = [artifact for artifact in plan.of(Kind.THIN, Kind.UNIVERSAL, Kind.APP) if artifact.path in good]
     paths = {artifact.path: _executable(context, artifact) for artifact in code}
     opinion = partial(demand_agreement, context.host.runner, paths)
-    return [*judged, _judge(context, "a second parser's opinion", "parser", opinion)]
+    return [
+        *judged,
+        _judge(context, "daemon and agent", "launchd", partial(_demand_meetings, context, plan)),
+        _judge(context, "a second parser's opinion", "parser", opinion),
+    ]
 
 
 def _judge(context: Context, name: str, kind: str, verify: Callable[[], object]) -> Judged:
@@ -93,6 +100,40 @@ def _verify(context: Context, plan: Plan, artifact: Artifact) -> None:
     # Last, because whatever was found before says more precisely what is wrong.
     _demand_digest(context, plan, artifact, path)
     context.event(NAME)("verified", artifact=artifact.path, sha256=artifact.sha256)
+
+
+def _demand_meetings(context: Context, plan: Plan) -> None:
+    """Daemon and agent of each layout start one file of this release and find each other.
+
+    The daemon accepts a peer by its CDHash: whichever architecture runs, a thin file has the universal file's slice.
+    """
+    jobs: dict[str, dict[str, dict[str, Any]]] = {}
+    for artifact in plan.of(Kind.LAUNCHD):
+        layout, _, name = artifact.path.rpartition("/")
+        jobs.setdefault(layout, {})[name] = parse_job(context.host.files.read(context.path(artifact)))
+    for layout, pair in jobs.items():
+        findings = judge_jobs(
+            [JobFile(path=f"{layout}/{name}", job=job, mode=0o644, owner=0) for name, job in sorted(pair.items())],
+            programs=[tool.product for tool in plan.of(Kind.UNIVERSAL, debug=False)],
+        )
+        if findings:
+            raise VerificationError(findings[0].message, where=findings[0].path)
+        (program,) = {program_of(job) for job in pair.values()}
+        cdhashes = _demand_one_code(plan, str(program).rpartition("/")[2])
+        context.event(NAME)("meets", artifact=layout, program=program, cdhashes=cdhashes)
+
+
+def _demand_one_code(plan: Plan, product: str) -> dict[str, str]:
+    """Architecture → the CDHash that both jobs run with, the same in every bare file of the product."""
+    found: dict[str, str] = {}
+    for tool in plan.of(Kind.UNIVERSAL, Kind.THIN, debug=False):
+        for one in tool.slices if tool.product == product else ():
+            if found.setdefault(one.arch, one.cdhash) != one.cdhash:
+                raise VerificationError(
+                    f"CDHash {one.cdhash} instead of {found[one.arch]}: daemon and agent would not accept each other",
+                    where=f"{tool.path}: {one.arch}",
+                )
+    return found
 
 
 def _verify_code(context: Context, artifact: Artifact, path: Path) -> None:
