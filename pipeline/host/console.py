@@ -40,7 +40,9 @@ class Console:
 
             tqdm.write(self._redact(text), file=self._messages)
         else:
-            print(self._redact(text), file=self._messages, flush=True)
+            # One write: stages speak from several threads.
+            self._messages.write(self._redact(text) + "\n")
+            self._messages.flush()
 
     def detail(self, text: str) -> None:
         """Said only with --debug."""

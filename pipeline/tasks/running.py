@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline import manifest
 from pipeline import release as order
-from pipeline.errors import ConfigurationError
+from pipeline.errors import ConfigurationError, MalformedFile
 from pipeline.host import Host
 from pipeline.model import Artifact, Kind, Plan, World
-from pipeline.notary import Records
+from pipeline.notary import Records, describe_submission
 from pipeline.stages.context import Context
 from pipeline.tasks.assembly import announce, assembled, configuration_of
 
@@ -73,9 +73,8 @@ def clean(host: Host, path: str | None, *, forget: bool, dry: bool) -> None:
         host.console.say("nothing to remove")
         return
     with host.files.lock(folder / ".lock"):
-        if forget:
-            for one in Records(host, folder / "notary").all():
-                host.console.say(f"forgotten: submission {one.id} of {one.archive} ({one.state})")
+        for words in _submissions_left(host, folder / "notary") if forget else ():
+            host.console.say(f"{'would forget' if dry else 'forgotten'}: {words}")
         if not dry:
             manifest.retire(host.files, folder)
         for entry in sorted(folder.iterdir()):
@@ -83,6 +82,18 @@ def clean(host: Host, path: str | None, *, forget: bool, dry: bool) -> None:
                 host.console.say(f"{'would remove' if dry else 'removed'}: {entry.name}")
                 if not dry:
                     host.files.remove(entry)
+
+
+def _submissions_left(host: Host, folder: Path) -> Iterator[str]:
+    """A line for each submission that stays behind at the notary, abandoned ones too."""
+    records = Records(host, folder)
+    for sha256 in records.archives():
+        try:
+            record = records.load(sha256)
+        except MalformedFile as error:
+            yield f"what {records.path(sha256).name} was about: {error.message}"
+        else:
+            yield from describe_submission(record).splitlines() if record else ()
 
 
 def audit(host: Host, folder: str | None, *, gate: bool, head: str | None, as_json: bool) -> None:
@@ -122,7 +133,7 @@ def _show_steps(context: Context, plan: Plan, *, as_json: bool, only: str | None
             f"{step.stage.NAME:<10} {'done' if step.plan is not None else f'would run: {step.why}'}"
         )
     for one in submissions:
-        context.host.console.result(f"submission {one.id} of {one.archive}: {one.state}")
+        context.host.console.result(describe_submission(one))
 
 
 def _summarise(host: Host, context: Context, plan: Plan, *, as_json: bool) -> None:
