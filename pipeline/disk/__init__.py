@@ -1,8 +1,8 @@
 """The engine on disk: gives it Sources and Trees, applies its plans. What appears, appears whole, by one rename."""
 
-from pipeline.disk.bundle import sign_bundle, verify_path
+from pipeline.disk.bundle import executable_of, sign_bundle, verify_path
 from pipeline.disk.digests import tree_digest
-from pipeline.disk.machofile import join, sign_file, strip, thin, verify_file
+from pipeline.disk.machofile import check_signable, join, sign_file, strip, thin, verify_file
 from pipeline.disk.parts import write_parts
 from pipeline.disk.source import FileSource, open_source
 from pipeline.disk.tree import FolderTree
@@ -10,6 +10,8 @@ from pipeline.disk.tree import FolderTree
 __all__ = [
     "FileSource",
     "FolderTree",
+    "check_signable",
+    "executable_of",
     "join",
     "open_source",
     "sign_bundle",

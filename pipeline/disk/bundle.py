@@ -26,7 +26,7 @@ from pipeline.codesign.verifier import Expectations
 from pipeline.disk.machofile import verify_file
 from pipeline.disk.parts import write_parts
 from pipeline.disk.tree import FolderTree
-from pipeline.errors import ConfigurationError, NotSupported, ReleaseError
+from pipeline.errors import ConfigurationError, MalformedFile, NotSupported, ReleaseError
 from pipeline.host import Files
 from pipeline.macho import read_slices
 
@@ -98,6 +98,14 @@ def verify_path(
         return verify_bundle(FolderTree(path), path.name, expectations)
     except ReleaseError as error:
         raise error.at(str(path)) from error.__cause__
+
+
+def executable_of(bundle: Path) -> Path:
+    """A bundle's main executable. Raises MalformedFile where the folder is no bundle, or has none."""
+    found = find_bundle(FolderTree(bundle), name=bundle.name)
+    if not found.has_executable:
+        raise MalformedFile("a bundle without an executable", where=str(bundle))
+    return bundle / found.main_file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from pipeline.model import Artifact, Kind, Plan, Staple, StapleStatus, World
 from pipeline.stages.context import Context, digests
+from pipeline.toolchain import NotStapleable
 
 NAME = "staple"
 
@@ -45,7 +46,7 @@ def run(context: Context, plan: Plan) -> Plan:
         hashes = [entry.cdhash for entry in artifact.slices]
         ticket = tickets[hashes[0]]
         context.toolchain.prove(ticket, hashes)
-        made += _app(context, artifact, ticket) if artifact.kind is Kind.APP else _bare(context, artifact, ticket)
+        made += _app(context, artifact, ticket) if _has_a_place(artifact) else _bare(context, artifact, ticket)
     beside = {artifact.product: artifact.path for artifact in made if artifact.kind is Kind.TICKET}
     made += [
         replace(
@@ -57,12 +58,20 @@ def run(context: Context, plan: Plan) -> Plan:
     return plan.with_artifacts(*made)
 
 
+def _has_a_place(artifact: Artifact) -> bool:
+    return artifact.kind is Kind.APP
+
+
 def _excluded(artifact: Artifact, reason: str) -> Artifact:
     return replace(artifact, staple=Staple(status=StapleStatus.EXCLUDED, reason=reason))
 
 
 def _app(context: Context, app: Artifact, ticket: bytes) -> list[Artifact]:
-    context.toolchain.staple(context.path(app), ticket, [entry.cdhash for entry in app.slices])
+    try:
+        context.toolchain.staple(context.path(app), ticket, [entry.cdhash for entry in app.slices])
+    except NotStapleable:
+        # The tool knows better what can be stapled; only of a bare file is this said.
+        return _bare(context, app, ticket)
     context.event(NAME)("stapled", artifact=app.path)
     return [replace(app, staple=Staple(status=StapleStatus.STAPLED))]
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
+from pipeline.errors import StapleError
 from pipeline.model import NotaryMode, Slice
 
 
@@ -37,6 +38,10 @@ class Notarized:
     covered: frozenset[tuple[str, str]]
     """(architecture, cdhash in hex) of every Mach-O slice that the log lists."""
     warnings: tuple[str, ...]
+
+
+class NotStapleable(StapleError):
+    """This kind of file has no place for a ticket; it is notarized all the same."""
 
 
 Event = Callable[..., object]
@@ -77,7 +82,10 @@ class Toolchain(Protocol):
         ...
 
     def staple(self, bundle: Path, ticket: bytes, cdhashes: Sequence[str]) -> None:
-        """Give a bundle of these CDHashes its ticket, and read it back; a failure leaves an older ticket as it was."""
+        """Give a bundle of these CDHashes its ticket, and read it back; a failure leaves an older ticket as it was.
+
+        NotStapleable for a bare file.
+        """
         ...
 
     def stapled(self, bundle: Path) -> bytes | None:
@@ -90,4 +98,11 @@ class Toolchain(Protocol):
 
     def verify(self, path: Path) -> tuple[Slice, ...]:
         """Every digest, signature, chain and time stamp of a file or a bundle; VerificationError where one fails."""
+        ...
+
+    def try_out(self, path: Path, slices: Sequence[Slice], version: str) -> Mapping[str, str]:
+        """Gatekeeper's word on something notarized, and each slice started: what was asked → what came of it.
+
+        VerificationError where it is refused or does not run. What this host cannot try is not tried, and said so.
+        """
         ...

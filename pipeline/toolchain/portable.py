@@ -20,7 +20,8 @@ from pipeline.errors import ConfigurationError, MalformedFile, SigningError, Sta
 from pipeline.host import Host
 from pipeline.model import NotaryMode, Slice, World
 from pipeline.timestamps import TimestampClient
-from pipeline.toolchain import ArchiveToNotarize, Event, Notarized, SignRequest
+from pipeline.toolchain import ArchiveToNotarize, Event, Notarized, NotStapleable, SignRequest
+from pipeline.toolchain.archives import submittable, told
 from pipeline.toolchain.services import Services
 
 # A rehearsal's services answer at once; Apple's policies are the defaults of their rooms.
@@ -43,7 +44,8 @@ class PortableToolchain:
         self._world = world
 
     @property
-    def _services(self) -> Services:
+    def services(self) -> Services:
+        """The identity and the services of the world."""
         with self._opening:
             if self._opened is None:
                 self._opened = self._open_services()
@@ -84,7 +86,7 @@ class PortableToolchain:
     def _sign(
         self, sign: Callable[..., tuple[VerifiedSlice, ...]], source: Path, output: Path, request: SignRequest
     ) -> tuple[Slice, ...]:
-        services = self._services
+        services = self.services
         options = SigningOptions(
             identifier=request.identifier,
             flags=Flags.RUNTIME,
@@ -104,7 +106,7 @@ class PortableToolchain:
             )
         except MalformedFile as error:
             raise SigningError(error.message, where=error.where or str(source), remedy=error.remedy) from error
-        return tuple(map(_slice, signed))
+        return tuple(map(slice_of, signed))
 
     def _timestamper(self, services: Services) -> Callable[[bytes], bytes] | None:
         if services.timestamp_url is None:
@@ -124,48 +126,36 @@ class PortableToolchain:
     def notarize(
         self, archives: Sequence[ArchiveToNotarize], folder: Path, *, wait: timedelta, mode: NotaryMode, event: Event
     ) -> tuple[Notarized, ...]:
-        services = self._services
+        services = self.services
         if services.notary is None or services.credentials is None:
             raise ConfigurationError(f'world "{self._world}" has no notary')
-        given = {archive.sha256: archive for archive in archives}
         verdicts = notary.notarize(
             self._host,
             services.notary,
             services.credentials,
-            [notary.Archive(path=one.path, sha256=one.sha256, size=one.size) for one in archives],
+            submittable(archives),
             folder,
-            notary.APPLE_POLICY if self._world is World.REAL else notary.REHEARSAL_POLICY,
+            self.wait_policy,
             wait,
             notary.Mode(mode),
         )
-        notarized = []
-        for verdict in verdicts:
-            covered = frozenset(
-                (entry.arch, entry.cdhash)
-                for entry in verdict.ticket_contents
-                if entry.arch is not None and entry.digest_algorithm == "SHA-256"
-            )
-            warnings = tuple(f"{issue.path}: {issue.message}" for issue in verdict.log.issues or ())
-            event("accepted", submission=verdict.submission, sha256=verdict.archive.sha256, warnings=warnings)
-            notarized.append(
-                Notarized(
-                    archive=given[verdict.archive.sha256],
-                    submission=verdict.submission,
-                    covered=covered,
-                    warnings=warnings,
-                )
-            )
-        return tuple(notarized)
+        return told(archives, verdicts, event)
+
+    @property
+    def wait_policy(self) -> notary.WaitPolicy:
+        return notary.APPLE_POLICY if self._world is World.REAL else notary.REHEARSAL_POLICY
 
     def tickets(self, cdhashes: Sequence[str]) -> Mapping[str, bytes]:
-        url = self._services.tickets_url
+        url = self.services.tickets_url
         if url is None:
             raise StapleError(f'world "{self._world}" has no tickets')
         policy = None if self._world is World.REAL else _AT_ONCE
         return tickets.TicketClient(self._host.http, self._host.clock, url, policy).wait_for(cdhashes)
 
     def staple(self, bundle: Path, ticket: bytes, cdhashes: Sequence[str]) -> None:
-        roots = self._services.anchors.ticket_roots
+        if bundle.is_file():
+            raise NotStapleable("a bare file cannot carry a ticket", where=str(bundle))
+        roots = self.services.anchors.ticket_roots
         tickets.staple_bundle(self._host.files, bundle, ticket, roots=roots, cdhashes=cdhashes)
 
     def stapled(self, bundle: Path) -> bytes | None:
@@ -173,13 +163,17 @@ class PortableToolchain:
 
     def prove(self, ticket: bytes, cdhashes: Sequence[str]) -> None:
         try:
-            tickets.verify_coverage(tickets.verify_ticket(ticket, self._services.anchors.ticket_roots), cdhashes)
+            tickets.verify_coverage(tickets.verify_ticket(ticket, self.services.anchors.ticket_roots), cdhashes)
         except MalformedFile as error:
             raise VerificationError(error.message, where=error.where, remedy=error.remedy) from error
 
     def verify(self, path: Path) -> tuple[Slice, ...]:
-        return tuple(map(_slice, disk.verify_path(path, anchors=self._services.anchors, strict_padding=True)))
+        return tuple(map(slice_of, disk.verify_path(path, anchors=self.services.anchors, strict_padding=True)))
+
+    def try_out(self, path: Path, slices: Sequence[Slice], version: str) -> Mapping[str, str]:
+        return {"gatekeeper": "not asked: the portable toolchain has none"}
 
 
-def _slice(found: VerifiedSlice) -> Slice:
+def slice_of(found: VerifiedSlice) -> Slice:
+    """What the release records of a verified slice."""
     return Slice(arch=found.arch, cdhash=found.cdhash, identifier=found.identifier, team=found.team, flags=found.flags)
