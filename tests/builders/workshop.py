@@ -74,7 +74,7 @@ class Workshop:
         With `tools`, a folder of doubles, Apple's toolchain makes the release.
         """
         toolchain = "" if tools is None else 'toolchain = "apple"\n'
-        more += "" if tools is None else f"\n[toolchain]\npath = {json.dumps(str(tools))}\n"
+        more += "" if tools is None else f"\n[toolchain]\npath = {json.dumps(os.path.relpath(tools, self.folder))}\n"
         text = _CONFIGURATION.format(world=world, toolchain=toolchain, command=json.dumps(command or COPY), more=more)
         self.configuration.write_text(text)
         self.commit()

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -70,11 +71,12 @@ class Bench:
                 "import sys\n"
                 f"sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'tests')!r}]\n"
                 "from doubles.bench import main\n"
-                f"main({name!r}, {str(folder)!r})\n"
+                f"main({name!r})\n"
             )
             program.chmod(0o755)
         bench = cls(folder=folder)
-        (folder / "bench.json").write_text(json.dumps({"rehearsal": str(rehearsal)}))
+        # Relative, so that a copy of the folder around both works for its own rehearsal.
+        (folder / "bench.json").write_text(json.dumps({"rehearsal": os.path.relpath(rehearsal, folder)}))
         bench.set()
         return bench
 
@@ -87,7 +89,7 @@ class Bench:
 
     @property
     def rehearsal(self) -> Path:
-        return Path(json.loads((self.folder / "bench.json").read_text())["rehearsal"])
+        return self.folder / json.loads((self.folder / "bench.json").read_text())["rehearsal"]
 
     def lever(self, name: str) -> Any:
         return json.loads((self.folder / "levers.json").read_text())["levers"].get(name)
@@ -138,9 +140,9 @@ class Job:
         print(*lines, sep="\n")
 
 
-def main(tool: str, folder: str) -> None:
+def main(tool: str) -> None:
     """What every executable calls."""
-    raise SystemExit(run(Job(Bench(folder=Path(folder)), sys.argv[1:]), tool))
+    raise SystemExit(run(Job(Bench(folder=Path(sys.argv[0]).absolute().parent), sys.argv[1:]), tool))
 
 
 def run(job: Job, tool: str) -> int:
@@ -162,8 +164,3 @@ def _act(job: Job, tool: str) -> int:
 def option(words: Sequence[str], name: str) -> str | None:
     """The word after `name`."""
     return words[words.index(name) + 1] if name in words else None
-
-
-def levers_of(bench: Bench) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = json.loads((bench.folder / "levers.json").read_text())["levers"]
-    return found

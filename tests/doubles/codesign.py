@@ -19,8 +19,8 @@ from pipeline.codesign.options import SigningOptions
 from pipeline.codesign.signature import read_signature
 from pipeline.codesign.verified import VerifiedSlice
 from pipeline.errors import ReleaseError
+from pipeline.identity import load_anchors
 from pipeline.macho import read_slices
-from pipeline.rehearsal import Rehearsal
 from pipeline.timestamps import TimestampClient
 
 _TAKES = {
@@ -69,11 +69,10 @@ def act(job: Job) -> int:
         return 1
     if "sign" in asked.values:
         return _sign(job, asked, path)
-    with Rehearsal(job.bench.rehearsal, job.host) as rehearsal:
-        anchors, url = rehearsal.services.anchors, str(rehearsal.services.tickets_url)
-        if "display" in asked.switches:
-            return _display(job, path, asked.values.get("arch"), anchors)
-        return _verify(job, asked, path, anchors, url)
+    anchors = load_anchors(job.host.files, job.bench.rehearsal / "anchors")
+    if "display" in asked.switches:
+        return _display(job, path, asked.values.get("arch"), anchors)
+    return _verify(job, asked, path, anchors)
 
 
 def _parse(words: Sequence[str]) -> Asked | None:
@@ -112,6 +111,9 @@ def _sign(job: Job, asked: Asked, path: Path) -> int:
     if signed and "force" not in asked.switches:
         job.say(f"{path}: is already signed")
         return 1
+    # What a rehearsal needs takes longer to import than all that verifies.
+    from pipeline.rehearsal import Rehearsal
+
     with Rehearsal(job.bench.rehearsal, job.host) as rehearsal:
         services = rehearsal.services
         entitlements = asked.values.get("entitlements")
@@ -197,7 +199,7 @@ def _is_signed(path: Path) -> bool:
     return any(one is not None and "linker-signed" not in one.best.flag_names for one in found)
 
 
-def _verify(job: Job, asked: Asked, path: Path, anchors: Anchors, url: str) -> int:
+def _verify(job: Job, asked: Asked, path: Path, anchors: Anchors) -> int:
     try:
         found = disk.verify_path(path, anchors=anchors)
     except ReleaseError as error:
@@ -209,21 +211,24 @@ def _verify(job: Job, asked: Asked, path: Path, anchors: Anchors, url: str) -> i
         return 1
     job.say(f"{path}: valid on disk", f"{path}: satisfies its Designated Requirement")
     if asked.requirement == "notarized":
-        client = tickets.TicketClient(job.host.http, job.host.clock, url)
-        if not ("online" in asked.switches and is_notarized(path, found, client)):
+        if not ("online" in asked.switches and is_notarized(job, path, found)):
             job.say("test-requirement: code failed to satisfy specified code requirement(s)")
             return 3
         job.say(f"{path}: explicit requirement satisfied")
     return 0
 
 
-def is_notarized(path: Path, found: Sequence[VerifiedSlice], client: tickets.TicketClient) -> bool:
+def is_notarized(job: Job, path: Path, found: Sequence[VerifiedSlice]) -> bool:
     """Does a ticket, stapled or looked up, name every slice?"""
     cdhashes = [one.cdhash for one in found]
     stapled = tickets.stapled_ticket(path) if path.is_dir() else None
     if stapled is not None:
         return all(tickets.covers(tickets.parse_ticket(stapled), one) for one in cdhashes)
-    return all(ticket is not None for ticket in client.lookup(cdhashes).values())
+    from pipeline.rehearsal import Rehearsal
+
+    with Rehearsal(job.bench.rehearsal, job.host) as rehearsal:
+        client = tickets.TicketClient(job.host.http, job.host.clock, str(rehearsal.services.tickets_url))
+        return all(ticket is not None for ticket in client.lookup(cdhashes).values())
 
 
 def _refusal(words: str) -> str:

@@ -18,7 +18,7 @@ def versions_of(tools: Tools) -> Mapping[str, str]:
         "macos": system,
         "xcode": _line(tools, "xcodebuild", "-version"),
         "sdk": _line(tools, "xcrun", "--sdk", "macosx", "--show-sdk-version"),
-        "codesign": str(tools.path("codesign")),
+        "codesign": str(tools.path("codesign")) if tools.folder is None else "of [toolchain] path",
         "notarytool": _line(tools, "xcrun", "notarytool", "--version"),
     }
 
