@@ -44,6 +44,10 @@ class Mac:
     def _record(self, event: str, **facts: object) -> None:
         self.events.append({"event": event, **facts})
 
+    @property
+    def engine(self) -> PortableToolchain:
+        return PortableToolchain(self.host, lambda: self.rehearsal.services, self.folder, World.REHEARSAL)
+
     def toolchain(
         self, *, world: World = World.REHEARSAL, identity: str | None = None, profile: str | None = None
     ) -> AppleToolchain:
@@ -100,3 +104,17 @@ def thins(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tool(thins: Path, tmp_path: Path) -> Path:
     """A copy of the arm64 executable."""
     return Path(shutil.copy(thins / "arm64", tmp_path / "tool"))
+
+
+@pytest.fixture(scope="session")
+def signed(thins: Path, keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The arm64 executable, signed as REQUEST asks, with those keys."""
+    folder = tmp_path_factory.mktemp("signed")
+    host = host_with()
+    shutil.copytree(keys, folder / "rehearsal" / "keys")
+    with Rehearsal(folder / "rehearsal", host) as rehearsal:
+        services = rehearsal.services
+        PortableToolchain(host, lambda: services, folder, World.REHEARSAL).sign(
+            thins / "arm64", folder / "tool", REQUEST
+        )
+    return folder / "tool"

@@ -1,4 +1,4 @@
-"""What Apple's tools say when they refuse, and which error that is: `pipeline.explain` has the table, here are the kinds.
+"""What Apple's tools say when they refuse, and which error that is; the table of meanings is `pipeline.explain`.
 
 An exit code alone says little: codesign has 1 for almost everything, stapler's codes changed their meaning.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.errors import CredentialsError, ReleaseError, ServiceUnavailable
+from pipeline.errors import CredentialsError, ReleaseError, ServiceUnavailable, VerificationError
 from pipeline.explain import Explanation, Retry, explain
 from pipeline.host import Completed
 from pipeline.toolchain.apple.tools import text_of
@@ -62,7 +62,8 @@ def refusal(tool: str, completed: Completed, kind: type[ReleaseError], where: st
     if found is None:
         return Refusal(error=kind(f"{tool} {how}, and said:\n{words}", where=where), passing=False)
     passing = found.retry is Retry.HELPS
-    if found.says in CREDENTIALS:
+    # A finished signature that does not hold is not mended by another key.
+    if found.says in CREDENTIALS and kind is not VerificationError:
         kind = CredentialsError
     elif passing and tool == "codesign":
         kind = ServiceUnavailable

@@ -202,14 +202,15 @@ class AppleToolchain:
             for entry in entries:
                 try:
                     self.verify(entry)
-                except VerificationError as error:
-                    raise error.at(f"{archive.path}, unpacked by ditto") from None
+                except (VerificationError, MalformedFile) as error:
+                    place = f"{archive.path}, unpacked by ditto: {entry.name}"
+                    raise VerificationError(error.message, where=place, remedy=error.remedy) from error
 
     def tickets(self, cdhashes: Sequence[str]) -> Mapping[str, bytes]:
         return self._engine.tickets(cdhashes)
 
     def staple(self, bundle: Path, ticket: bytes, cdhashes: Sequence[str]) -> None:
-        """stapler works on a copy, since it can fail and take the old ticket away; what it left is judged, then kept."""
+        """stapler works on a copy, since it can fail and take the old ticket away; what it left is judged first."""
         pauses = stapler.PAUSES if self._world is World.REAL else _AT_ONCE
         with self._work() as work:
             copy = work / bundle.name
