@@ -2,8 +2,8 @@
 
 Thin layers: `service` (who may be talked to), `client` and `object_store` (endpoints and shapes), `steps` and `upload`
 (what comes after what, and what a kill leaves), `verdicts` and `waiting` (how long). `tool` and `tool_steps` are the
-same through Apple's notarytool. `submission` is what is on disk; `log` and `report` read what Apple's scanner says, `proof`
-joins it to what was signed.
+same through Apple's notarytool. `submission` is what is on disk; `log` and `report` read what Apple's scanner says,
+`proof` joins it to what was signed.
 """
 
 from pipeline.notary.credentials import (

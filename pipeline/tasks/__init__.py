@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from invoke import Collection
 
-from pipeline.tasks import checks, evidence, files, release
+from pipeline.tasks import checks, evidence, files, keychain, release
 
 namespace = Collection()
 for module in (release, evidence, checks):
     for name, found in Collection.from_module(module).tasks.items():
         namespace.add_task(found, name=name)
 namespace.add_collection(Collection.from_module(files), name="file")
+namespace.add_collection(Collection.from_module(keychain), name="keychain")
 
 __all__ = ["namespace"]

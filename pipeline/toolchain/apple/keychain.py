@@ -55,8 +55,8 @@ class Keychain:
         self.path = path
         self._memory = path.with_name(f".{path.name}.before.json")
 
-    def create(self, p12: Path, password: Secret, certificates: Sequence[Path], trial: Path) -> KeychainIdentity:
-        """Make it, with the identity of a `.p12` and these certificates; signs a copy of `trial` as the proof.
+    def create(self, p12: Path, password: Secret, certificates: Sequence[bytes], trial: Path) -> KeychainIdentity:
+        """Make it, with the identity of a `.p12` and these certificates (DER); signs a copy of `trial` as the proof.
 
         Whatever fails, nothing of it stays and the search list is as it was. Raises CredentialsError.
         """
@@ -94,7 +94,7 @@ class Keychain:
             raise problems[0]
         self._files.remove(self._memory)
 
-    def _make(self, p12: Path, password: Secret, certificates: Sequence[Path]) -> None:
+    def _make(self, p12: Path, password: Secret, certificates: Sequence[bytes]) -> None:
         host = self._tools.host
         own = host.redact.register(Secret(host.entropy.bytes(24).hex()))
         self._interactive("create-keychain", "-p", own, self.path)
@@ -105,9 +105,17 @@ class Keychain:
             "import", p12, "-k", self.path, "-f", "pkcs12", "-P", password, "-T", self._tools.path("codesign")
         )
         for certificate in certificates:
-            self._plain("import", certificate, "-k", self.path)
+            self._import(certificate)
         self._interactive("set-key-partition-list", "-S", _PARTITIONS, "-s", "-k", own, self.path)
         self._set_search((*self._search(), str(self.path)))
+
+    def _import(self, certificate: bytes) -> None:
+        place = self.path.with_name(f".{self.path.name}.cer")
+        self._files.write(place, certificate)
+        try:
+            self._plain("import", place, "-k", self.path)
+        finally:
+            self._files.remove(place)
 
     def _try(self, identity: KeychainIdentity, trial: Path) -> None:
         """find-identity calls identities valid that codesign cannot use: a signature alone is proof."""
