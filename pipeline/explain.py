@@ -32,11 +32,11 @@ _BARE = re.compile(r"\s*([0-9]{1,4})\s*", re.ASCII)
 
 
 class Retry(StrEnum):
-    """Does trying again help?"""
+    """A retry …"""
 
     HELPS = "helps"
     AFTER_REMEDY = "helps only after the remedy"
-    NEEDLESS = "needless: nothing failed"
+    NEEDLESS = "is needless: nothing failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

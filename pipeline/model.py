@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -88,9 +88,19 @@ class SignOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppOptions:
+    """What the app around a product holds, and how code in it is signed."""
+
     display_name: str
     background: bool
     minimum_system: str
+    icon: Path | None = None
+    provisioning_profile: Path | None = None
+    contents: Mapping[str, Path] = field(default_factory=dict)
+    """Further files and folders: place in the bundle → what is copied there."""
+    entitlements: Mapping[str, Path | None] = field(default_factory=dict)
+    """Of nested code: pattern of paths → a property list, or None to preserve what the code has."""
+    sign_archives: bool = False
+    """Is code inside jars, wheels and zips signed, or only told of?"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from pipeline.config.lines import line_index
 from pipeline.config.placeholders import expand, names_in
 from pipeline.errors import ConfigurationError
 from pipeline.host import Host, system_host
-from pipeline.model import ArchiveLayout, Configuration, NotaryMode, World
+from pipeline.model import AppOptions, ArchiveLayout, Configuration, NotaryMode, World
 
 WHOLE = """\
 [release]
@@ -203,6 +203,39 @@ MISTAKES = [
     ('era = "macos-15"', 'debug-entitlements = "no"', 16, "[sign].debug-entitlements", "no such file"),
     ('display-name = "A Tool"', 'minimum-system = "10.13"', 19, "[app].minimum-system", "lower than 10.15"),
     ('display-name = "A Tool"', 'minimum-system = "x"', 19, "[app].minimum-system", "not a macOS version"),
+    ("[notary]", '[app.contents]\n"Resources/x" = "id.p12"\n[notary]', 22, "[app.contents].Resources/x", "no place"),
+    (
+        "[notary]",
+        '[app.contents]\n"Contents/../x" = "id.p12"\n[notary]',
+        22,
+        "[app.contents].Contents/../x",
+        "no place",
+    ),
+    ("[notary]", '[app.contents]\n"Contents/x" = "gone"\n[notary]', 22, "[app.contents].Contents/x", "no such file"),
+    (
+        "[notary]",
+        '[app.contents]\n"Contents/info.plist" = "id.p12"\n[notary]',
+        22,
+        "[app.contents].Contents/info.plist",
+        "written by the release itself",
+    ),
+    (
+        "[notary]",
+        '[app.contents]\n"Contents/A/b" = "id.p12"\n"Contents/a" = "src"\n[notary]',
+        23,
+        "[app.contents].Contents/a",
+        "lies inside it",
+    ),
+    (
+        "[notary]",
+        '[app.entitlements]\n"Contents/x" = "gone"\n[notary]',
+        22,
+        "[app.entitlements].Contents/x",
+        "no such file",
+    ),
+    ('display-name = "A Tool"', 'icon = "id.p12"', 19, "[app].icon", "ends in .icns"),
+    ('display-name = "A Tool"', 'provisioning-profile = "no"', 19, "[app].provisioning-profile", "no such file"),
+    ('display-name = "A Tool"', 'sign-archives = "no"', 19, "[app].sign-archives", "must be true or false"),
     ('wait = "1h30m"', 'wait = "30"', 22, "[notary].wait", "not a duration"),
     ('wait = "1h30m"', 'wait = "0s"', 22, "[notary].wait", "not a duration"),
     ('wait = "1h30m"', 'archives = "many"', 22, "[notary].archives", "none of one, each"),
@@ -223,6 +256,29 @@ def test_a_mistake_is_told_with_its_key_and_line(
     assert caught.value.where == f"release.toml{place}, key {key}"
     assert message in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+def test_what_an_app_holds_is_read(folder: Path) -> None:
+    """Icon, profile, contents and entitlements by path arrive as paths; "preserve" is no file."""
+    (folder / "Tool.icns").write_bytes(b"icns")
+    more = """\
+icon = "Tool.icns"
+provisioning-profile = "id.p12"
+sign-archives = true
+contents = { "Contents/Frameworks" = "src", "Contents/Resources/id" = "id.p12" }
+entitlements = { "**/*.xpc" = "entitlements.plist", "Contents/Helpers/*" = "preserve" }
+"""
+    (product,) = read(folder, WHOLE.replace('display-name = "A Tool"\n', more)).products
+    assert product.app == AppOptions(
+        display_name="tool",
+        background=False,
+        minimum_system="10.15",
+        icon=folder / "Tool.icns",
+        provisioning_profile=folder / "id.p12",
+        contents={"Contents/Frameworks": folder / "src", "Contents/Resources/id": folder / "id.p12"},
+        entitlements={"**/*.xpc": folder / "entitlements.plist", "Contents/Helpers/*": None},
+        sign_archives=True,
+    )
 
 
 def test_the_second_products_mistake_names_it(folder: Path) -> None:

@@ -61,8 +61,8 @@ def test_the_page_of_commands_is_what_the_program_prints() -> None:
 
 
 def test_the_readme_names_every_command_and_no_other() -> None:
-    """The README's table of commands and the program's agree."""
-    table = "\n".join(re.findall(r"^\| (`.*?) \|", README, re.MULTILINE))
+    """The README's tables of commands and the program's list agree."""
+    table = "\n".join(re.findall(r"^\| (`.*?`) \|", README, re.MULTILINE))
     named = {re.sub(r"^invoke |[ \[].*$", "", code) for code in re.findall(r"`([^`]+)`", table)}
     assert named == set(TASKS)
 
@@ -87,11 +87,16 @@ def test_commands_in_documents_exist(document: Path) -> None:
 def test_the_documented_configuration_is_accepted(tmp_path: Path) -> None:
     """The release.toml that docs/configuration.md explains, every key of it, is one that the program reads."""
     text = (ROOT / "docs" / "configuration.md").read_text("utf-8")
-    (example,) = re.findall(r"^```toml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    (tmp_path / "examples" / "agent").mkdir(parents=True)
-    (tmp_path / "release.toml").write_text(example)
-    configuration = config.load(tmp_path / "release.toml", system_host())
-    assert [product.name for product in configuration.products] == ["meshagent"]
+    example, app = re.findall(r"^```toml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    with_more = re.sub(r"^\[app\].*?(?=^\[)", lambda _: app, example, flags=re.MULTILINE | re.DOTALL)
+    for folder in ("examples/agent", "art", "parts/Engine.framework", "parts/Service.xpc"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in ("art/Agent.icns", "agent.provisionprofile", "service.plist"):
+        (tmp_path / name).touch()
+    for one in (example, with_more):
+        (tmp_path / "release.toml").write_text(one)
+        configuration = config.load(tmp_path / "release.toml", system_host())
+        assert [product.name for product in configuration.products] == ["meshagent"]
 
 
 def test_the_documents_know_every_room() -> None:

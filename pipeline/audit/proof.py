@@ -104,10 +104,8 @@ class Proof:
         if not path.is_file():
             return
         log = notary.parse_log(self.host.files.read(path), path.name)
-        listed = {entry.cdhash for entry in log.ticket_contents or ()}
-        for entry in artifact.slices:
-            if entry.cdhash not in listed:
-                raise VerificationError(f"the notary's log does not list CDHash {entry.cdhash}", where=entry.arch)
+        inside = artifact.path.rpartition("/")[2]
+        notary.verify_listed(log, {inside: {entry.arch: entry.cdhash for entry in artifact.slices}})
 
     def _staple(self, artifact: Artifact, path: Path) -> list[str]:
         staple = artifact.staple

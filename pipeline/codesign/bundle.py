@@ -111,15 +111,6 @@ def find_bundle(tree: Tree, root: str = "", *, name: str = "", version: str | No
     )
 
 
-def is_bundle(tree: Tree, root: str) -> bool:
-    """Does this folder look like a bundle?"""
-    try:
-        find_bundle(tree, root)
-    except (MalformedFile, NotSupported):
-        return False
-    return True
-
-
 def versions(tree: Tree, root: str) -> tuple[str, ...]:
     """The versions that a framework holds, the current one among them; none where it is another kind of bundle."""
     folder = join(root, "Versions")

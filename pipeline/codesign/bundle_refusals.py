@@ -8,19 +8,18 @@ AppleDouble files (`._name`), which unpacking on a Mac turns into attributes, so
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from pipeline.codesign.bundle import Bundle, find_bundle, versions
+from pipeline.codesign.bundle import find_bundle, versions
+from pipeline.codesign.bundle_code import is_signable, parts
 from pipeline.codesign.bundle_links import Scope, link_problem
 from pipeline.codesign.bundle_root import Problem, unsealed
-from pipeline.codesign.seal import Found, rules_of, walk
+from pipeline.codesign.seal import rules_of, walk
 from pipeline.codesign.seal_rules import RuleSet
 from pipeline.codesign.tree import EntryKind, Tree, join, shown
 from pipeline.errors import ConfigurationError, SigningError
-from pipeline.macho import is_macho
 
 _DETRITUS = ("com.apple.FinderInfo", "com.apple.ResourceFork")
-_MAGIC_SIZE = 8
 
 
 def refuse_bundle(tree: Tree, name: str) -> None:
@@ -66,32 +65,27 @@ def _bundle(tree: Tree, root: str, name: str, version: str | None, outer: Scope 
     rules = RuleSet(rules_of(tree, bundle)[1], main_file=bundle.main_in_base)
     scope = Scope(base=bundle.base, rules=rules, outer=outer)
     yield from unsealed(tree, bundle)
-    for found in sorted(walk(tree, bundle.base, rules), key=lambda found: found.path):
-        path = join(bundle.base, found.path)
-        if found.kind is EntryKind.LINK:
-            if (problem := link_problem(tree, path, scope)) is not None:
-                yield path, problem
-        elif found.nested:
-            yield from _nested(tree, path, found, bundle, scope)
+    links = [found.path for found in walk(tree, bundle.base, rules) if found.kind is EntryKind.LINK]
+    for path in sorted(join(bundle.base, link) for link in links):
+        if not _is_utf8(tree.link(path)):
+            yield path, "the link's text is no UTF-8: a Mac cannot hold it"
+        elif (problem := link_problem(tree, path, scope)) is not None:
+            yield path, problem
+    for part in parts(tree, bundle):
+        if part.is_bundle:
+            yield from _inner_bundle(tree, part.path, scope)
+        elif not is_signable(tree, part.path):
+            resources = join(bundle.base, bundle.resources.rstrip("/"))
+            yield part.path, f"no code, and in a place for code: move it to {resources}, and link to it if need be"
 
 
-def _nested(tree: Tree, path: str, found: Found, bundle: Bundle, scope: Scope) -> Iterator[Problem]:
-    if found.kind is EntryKind.FILE:
-        with tree.open(path) as source:
-            if not is_macho(source.read(0, min(_MAGIC_SIZE, source.size))):
-                resources = join(bundle.base, bundle.resources.rstrip("/"))
-                yield path, f"neither code nor in a place for data: move it to {resources} and link to it if need be"
-        return
+def _inner_bundle(tree: Tree, path: str, scope: Scope) -> Iterator[Problem]:
     try:
-        for version in _to_check(tree, path):
+        for version in versions(tree, path) or (None,):
             yield from _bundle(tree, path, "", version, scope)
     except ConfigurationError as error:
         advice = "a folder with a dot in its name must be a bundle here: rename it, or move it to the resources"
         yield error.where or path, f"{error.message} ({error.remedy or advice})"
-
-
-def _to_check(tree: Tree, root: str) -> Sequence[str | None]:
-    return versions(tree, root) or (None,)
 
 
 def _is_utf8(name: str) -> bool:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 
 from pipeline.codesign.bundle import SIGNATURE_FOLDER, Bundle, Layout
+from pipeline.codesign.bundle_plain import PLAIN_FILES
 from pipeline.codesign.tree import Entry, EntryKind, Tree, join
 
 Problem = tuple[str, str]
@@ -18,14 +19,6 @@ _UNSEALED_APP = "unsealed contents present in the bundle root"
 _UNSEALED_FRAMEWORK = "unsealed contents present in the root directory of the framework"
 _FINDERS = {".LSOverride", ".DS_Store", "Icon\r", ".SoftwareDepot.tracking"}
 _TO_A_VERSION = re.compile(r"(\./)?(\.\.[^/]+|\.?[^./][^/]*)")
-# The parts of a signature that are files of their own where there is no Mach-O executable to hold them.
-_SIGNATURE_FILES = {
-    "CodeDirectory",
-    "CodeRequirements",
-    "CodeEntitlements",
-    "CodeSignature",
-    *(f"CodeDirectory-{number}" for number in range(1, 6)),
-}
 
 
 def unsealed(tree: Tree, bundle: Bundle) -> Iterator[Problem]:
@@ -73,7 +66,7 @@ def _leads_home(target: str, version: str, name: str) -> bool:
 
 def _signature_folder(tree: Tree, bundle: Bundle) -> Iterator[Problem]:
     folder = join(bundle.base, SIGNATURE_FOLDER)
-    allowed = {"CodeResources", "CodeSignature"} if bundle.has_executable else {"CodeResources", *_SIGNATURE_FILES}
+    allowed = {"CodeResources", "CodeSignature"} if bundle.has_executable else {"CodeResources", *PLAIN_FILES}
     for entry in tree.entries(folder):
         path = join(folder, entry.name)
         if entry.kind is not EntryKind.FILE or entry.name not in allowed:

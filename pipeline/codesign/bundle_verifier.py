@@ -1,7 +1,7 @@
 """Verification of a whole bundle: executable, Info.plist, seal, every sealed file and link, nested code at every depth.
 
 Nested code must satisfy the requirement that its seal recorded, as macOS asks, and be the very code that was sealed,
-which macOS does not: code signed again with the same identity would pass there.
+which macOS does not: code signed again with the same identity would pass there (docs/adr/0005).
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ from dataclasses import replace
 
 from pipeline.codesign.bundle import Bundle, find_bundle, versions
 from pipeline.codesign.bundle_links import Scope
+from pipeline.codesign.bundle_plain import read_plain, verify_plain
 from pipeline.codesign.bundle_root import Problem, unsealed
 from pipeline.codesign.code_directory import HashType
+from pipeline.codesign.property_list import LARGEST_SEAL
 from pipeline.codesign.requirements import compile_requirement
 from pipeline.codesign.seal_check import Seal, SealEntry, check_seal, parse_seal, scope_of
-from pipeline.codesign.seal_plist import LARGEST_SEAL
-from pipeline.codesign.signature import read_signature
+from pipeline.codesign.signature import Signature, read_signature
 from pipeline.codesign.tree import EntryKind, Tree, join, shown
 from pipeline.codesign.verified import VerifiedSlice
 from pipeline.codesign.verifier import Expectations, verify_slices
 from pipeline.errors import ConfigurationError, ReleaseError, SigningError, VerificationError
-from pipeline.macho import read_all, read_slices
+from pipeline.macho import Source, read_all, read_slices
 
 # A file that a hostile seal could name a million times is still told in a line or two.
 _MOST_TOLD = 20
@@ -78,11 +79,23 @@ def _verify_executable(
     asked = replace(expectations, info_plist=bundle.info_plist, code_resources=seal)
     with tree.open(bundle.main_file) as source:
         try:
-            slices = verify_slices(source, asked)
-            signatures = [read_signature(one) for one in read_slices(source)]
+            slices, signatures = _judge(tree, bundle, source, asked)
         except ReleaseError as error:
             raise error.at(bundle.main_file) from error.__cause__
-    return slices, frozenset(each.hash_type for one in signatures if one is not None for each in one.directories)
+    return slices, frozenset(each.hash_type for one in signatures for each in one.directories)
+
+
+def _judge(
+    tree: Tree, bundle: Bundle, source: Source, asked: Expectations
+) -> tuple[tuple[VerifiedSlice, ...], list[Signature]]:
+    if bundle.has_executable:
+        slices = verify_slices(source, asked)
+        found = [read_signature(one) for one in read_slices(source)]
+        return slices, [one for one in found if one is not None]
+    signature = read_plain(tree, bundle)
+    if signature is None:
+        raise VerificationError("not signed", remedy="sign it: invoke file.sign")
+    return (verify_plain(source, signature, asked),), [signature]
 
 
 def _check_nested(
@@ -123,7 +136,10 @@ def _verify_file(tree: Tree, path: str, expectations: Expectations) -> tuple[Ver
 def _not_sealed(entry: SealEntry, slices: Sequence[VerifiedSlice]) -> str | None:
     if entry.cdhash is None or entry.cdhash.hex() in [cdhash for one in slices for cdhash in one.cdhashes]:
         return None
-    return f"is other code than was sealed (CDHash {entry.cdhash.hex()}): it was replaced or signed again afterwards"
+    return (
+        f"is other code than was sealed (CDHash {entry.cdhash.hex()}): it was replaced or signed again afterwards "
+        "(macOS asks only for the sealed requirement, which holds)"
+    )
 
 
 def _raise(problems: Sequence[Problem], name: str) -> None:

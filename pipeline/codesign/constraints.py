@@ -20,12 +20,14 @@ def constraint_der(plist: bytes) -> bytes:
     """The DER of a constraint, from its property list in XML. Raises MalformedFile, SigningError for a kind of value
     that DER has not."""
     values = parse_property_list(plist, what="the constraint")
-    return entitlements_der({_CATEGORY: 0, _COMPARISON: 1, _REQUIREMENTS: values, _VERSION: 1})
+    wrapped = {_CATEGORY: 0, _COMPARISON: 1, _REQUIREMENTS: values, _VERSION: 1}
+    # A constraint may name a CDHash, which is data (`TLE.mm` of Security 61439: allow_data_elements).
+    return entitlements_der(wrapped, data_allowed=True)
 
 
 def parse_constraint_der(data: bytes) -> dict[str, Any]:
     """The requirements of a constraint. Raises MalformedFile where it is not wrapped as one."""
-    values = parse_entitlements_der(data)
+    values = parse_entitlements_der(data, data_allowed=True)
     requirements = values.get(_REQUIREMENTS)
     if not isinstance(requirements, dict):
         raise MalformedFile("a constraint without requirements")

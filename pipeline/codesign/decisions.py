@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline.codesign.certificates import team_identifier
@@ -18,6 +18,7 @@ from pipeline.codesign.eras import Era
 from pipeline.codesign.identifiers import default_identifier, parse_info_plist
 from pipeline.codesign.options import SigningOptions
 from pipeline.codesign.requirements import build_requirement_set, default_requirements, parse_requirement_set
+from pipeline.codesign.signature import read_signature
 from pipeline.codesign.superblob import CONSTRAINT_SLOTS, Slot
 from pipeline.errors import SigningError
 from pipeline.macho import MachSlice, Window, read_all
@@ -60,19 +61,35 @@ def decide(
     identifier = options.identifier or default_identifier(
         file_name=file_name, info=info, native=native.image, ad_hoc=identity is None, prefix=options.prefix, era=era
     )
+    hash_types = options.hash_types or default_hash_types(slices, era)
+    if options.preserve_entitlements and options.entitlements is None:
+        options = replace(options, entitlements=_recorded_entitlements(slices))
+    return decided(options, identity, identifier=identifier, info_plist=info_data, hash_types=hash_types)
+
+
+def decided(
+    options: SigningOptions,
+    identity: Identity | None,
+    *,
+    identifier: str,
+    info_plist: bytes | None,
+    hash_types: tuple[HashType, ...],
+) -> SignatureInputs:
+    """What follows from options and certificate once identifier and hash types are known, of whatever is signed."""
+    info = parse_info_plist(info_plist) if info_plist is not None else None
     if not identifier or "\0" in identifier:
         raise SigningError(f"the identifier {identifier!r} cannot be written")
     if options.page_size is not None and options.page_size not in PAGE_SIZES:
         raise SigningError(f"a page size of {options.page_size}", remedy="a power of two from 4096 to 65536")
     return SignatureInputs(
-        era=era,
+        era=options.era,
         identifier=identifier,
         team=_team(options, identity),
         flags=_flags(options, info, ad_hoc=identity is None),
-        hash_types=options.hash_types or default_hash_types(slices, era),
+        hash_types=hash_types,
         requirements=_requirements(options, identifier, identity),
         entitlements=options.entitlements,
-        info_plist=content_hash(info_data),
+        info_plist=content_hash(info_plist),
         code_resources=content_hash(options.code_resources),
         constraints=_constraints(options),
         runtime_version=options.runtime_version,
@@ -109,6 +126,15 @@ def default_hash_types(slices: Sequence[MachSlice], era: Era) -> tuple[HashType,
     if any(_needs_sha1(one, era) for one in asked):
         return (HashType.SHA1, HashType.SHA256)
     return (HashType.SHA256,)
+
+
+def _recorded_entitlements(slices: Sequence[MachSlice]) -> bytes | None:
+    """Those of the signatures that the slices have. SigningError where they differ from slice to slice."""
+    signatures = [read_signature(one) for one in slices]
+    found = {one.payload(Slot.ENTITLEMENTS) if one is not None else None for one in signatures}
+    if len(found) > 1:
+        raise SigningError("its slices have different entitlements: one cannot preserve both")
+    return found.pop()
 
 
 def content_hash(content: bytes | None) -> SlotHash | None:

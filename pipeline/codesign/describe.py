@@ -22,7 +22,7 @@ from pipeline.codesign.entitlements import parse_entitlements, parse_entitlement
 from pipeline.codesign.requirements import RequirementType, parse_requirement_set, requirement_text
 from pipeline.codesign.signature import Signature, read_signature
 from pipeline.codesign.signed_data import SIGNING_TIME, single_value
-from pipeline.codesign.superblob import CONSTRAINT_SLOTS, Slot, slot_name
+from pipeline.codesign.superblob import CONSTRAINT_SLOTS, Magic, Slot, build_blob, slot_name
 from pipeline.codesign.timestamp_token import parse_token
 from pipeline.errors import ReleaseError
 from pipeline.macho import FileType, MachSlice, Platform, first_nonzero
@@ -89,19 +89,12 @@ def _describe_signature(signature: Signature, one: MachSlice) -> Facts:
         "residue": first_nonzero(one.source, command.dataoff + len(signature.superblob), one.size) is not None,
         "code_directories": [_describe_directory(directory) for directory in signature.directories],
     }
-    parts: dict[str, tuple[int, Callable[[bytes], object]]] = {
-        "requirements": (Slot.REQUIREMENTS, _describe_requirements),
-        "entitlements": (Slot.ENTITLEMENTS, lambda blob: _plain(parse_entitlements(blob[8:]))),
-        "entitlements_der": (Slot.ENTITLEMENTS_DER, lambda blob: _plain(parse_entitlements_der(blob[8:]))),
-        **{slot_name(slot): (slot, lambda blob: _plain(parse_constraint_der(blob[8:]))) for slot in CONSTRAINT_SLOTS},
-        "cms": (Slot.CMS, lambda blob: _describe_cms(blob[8:])),
-    }
-    for name, (slot, read) in parts.items():
-        blob = signature.blob(slot)
-        if blob is None:
+    for name, (slot, read) in _PARTS.items():
+        payload = signature.payload(slot)
+        if payload is None:
             continue
         try:
-            facts[name] = read(blob)
+            facts[name] = read(payload)
         except ReleaseError as error:
             facts[name] = {"error": str(error)}
     facts["blobs"] = [
@@ -140,9 +133,10 @@ def _describe_directory(directory: CodeDirectory) -> Facts:
     }
 
 
-def _describe_requirements(blob: bytes) -> Facts:
+def _describe_requirements(payload: bytes) -> Facts:
     names = {kind.value: kind.name.lower() for kind in RequirementType}
-    return {names.get(kind, str(kind)): requirement_text(one) for kind, one in parse_requirement_set(blob).items()}
+    found = parse_requirement_set(build_blob(Magic.REQUIREMENTS, payload))
+    return {names.get(kind, str(kind)): requirement_text(one) for kind, one in found.items()}
 
 
 def _describe_cms(cms: bytes) -> Facts | None:
@@ -159,6 +153,15 @@ def _describe_cms(cms: bytes) -> Facts | None:
         "signing_time": _time(der.parse_time(der.parse(signed))) if signed is not None else None,
         "timestamp": _time(parse_token(token).time) if token is not None else None,
     }
+
+
+_PARTS: dict[str, tuple[int, Callable[[bytes], object]]] = {
+    "requirements": (Slot.REQUIREMENTS, _describe_requirements),
+    "entitlements": (Slot.ENTITLEMENTS, lambda payload: _plain(parse_entitlements(payload))),
+    "entitlements_der": (Slot.ENTITLEMENTS_DER, lambda payload: _plain(parse_entitlements_der(payload))),
+    **{slot_name(slot): (slot, lambda payload: _plain(parse_constraint_der(payload))) for slot in CONSTRAINT_SLOTS},
+    "cms": (Slot.CMS, _describe_cms),
+}
 
 
 def version_text(packed: int) -> str:
@@ -212,7 +215,10 @@ class Difference:
 
 
 def differences(one: Sequence[Facts], other: Sequence[Facts]) -> tuple[Difference, ...]:
-    """Every field that differs between two files' facts, in the order in which the fields come. Slices pair by arch."""
+    """Every field that differs between the facts of two files or bundles, in the order in which the fields come.
+
+    Slices pair by architecture, those of a bundle by their file as well.
+    """
     left, right = _fields(one), _fields(other)
     return tuple(
         Difference(field=field, one=left.get(field), other=right.get(field))
@@ -222,7 +228,11 @@ def differences(one: Sequence[Facts], other: Sequence[Facts]) -> tuple[Differenc
 
 
 def _fields(slices: Sequence[Facts]) -> dict[str, str]:
-    return {path: value for one in slices for path, value in _flatten(one, str(one["arch"]))}
+    return {
+        field: value
+        for one in slices
+        for field, value in _flatten(one, ": ".join(str(one[key]) for key in ("path", "arch") if key in one))
+    }
 
 
 def _flatten(value: object, path: str) -> Iterator[tuple[str, str]]:
@@ -231,7 +241,7 @@ def _flatten(value: object, path: str) -> Iterator[tuple[str, str]]:
             yield from _flatten(inner, f"{path}: {key}")
     elif isinstance(value, list) and any(isinstance(inner, Mapping) for inner in value):
         for number, inner in enumerate(value):
-            name = inner.get("slot") or inner.get("hash_type") or number
+            name = inner.get("slot") or inner.get("hash_type") or inner.get("path") or number
             yield from _flatten(inner, f"{path}: {name}")
     elif isinstance(value, list):
         yield path, ", ".join(map(_scalar, value)) or "none"

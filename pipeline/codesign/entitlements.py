@@ -70,7 +70,7 @@ def parse_property_list(xml: bytes, *, what: str = "the property list") -> dict[
     try:
         values = plistlib.loads(text, fmt=plistlib.FMT_XML)
     # plistlib has no error of its own for XML: what its handlers stumble over comes out as it is.
-    except (ExpatError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
+    except (ExpatError, ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
         raise MalformedFile(f"{what}: no property list in XML: {error}") from error
     if not isinstance(values, dict):
         raise MalformedFile(f"{what}: not a dictionary")
@@ -78,18 +78,21 @@ def parse_property_list(xml: bytes, *, what: str = "the property list") -> dict[
     return values
 
 
-def entitlements_der(values: Mapping[str, Any], form: DerForm = DerForm.VERSIONED) -> bytes:
+def entitlements_der(
+    values: Mapping[str, Any], form: DerForm = DerForm.VERSIONED, *, data_allowed: bool = False
+) -> bytes:
     """The DER of entitlements, without the blob's header.
 
-    Raises SigningError for a kind of value that the form has not.
+    `data_allowed` lets the versioned form hold data, as launch constraints may and entitlements may not. Raises
+    SigningError for a kind of value that the form has not.
     """
     _check_depth(values)
     if form is DerForm.SET:
         return _build_plain(values)
-    return der.build(_APPLICATION_16, der.build_integer(_VERSION), _build_versioned(values))
+    return der.build(_APPLICATION_16, der.build_integer(_VERSION), _build_versioned(values, data_allowed))
 
 
-def parse_entitlements_der(data: bytes) -> dict[str, Any]:
+def parse_entitlements_der(data: bytes, *, data_allowed: bool = False) -> dict[str, Any]:
     """The values of entitlements in either form of DER, without the blob's header.
 
     Raises MalformedFile for what is no such DER, and for keys that are out of order or twice there.
@@ -107,7 +110,7 @@ def parse_entitlements_der(data: bytes) -> dict[str, Any]:
     else:
         raise MalformedFile(f"DER entitlements begin with tag 0x{outer.tag:02x}")
     try:
-        rebuilt = entitlements_der(values, written)
+        rebuilt = entitlements_der(values, written, data_allowed=data_allowed)
     except SigningError as error:
         raise MalformedFile(f"DER entitlements hold what their form has not: {error}") from error
     if rebuilt != data:
@@ -138,13 +141,16 @@ def _check_depth(values: Mapping[str, Any]) -> None:
     raise MalformedFile(f"entitlements are nested more than {DEEPEST} deep")
 
 
-def _build_versioned(value: Any) -> bytes:
+def _build_versioned(value: Any, data_allowed: bool) -> bytes:
     if isinstance(value, Mapping):
-        pairs = [(_text(key), _build_versioned(item)) for key, item in sorted(value.items(), key=_order)]
+        ordered = sorted(value.items(), key=_order)
+        pairs = [(_text(key), _build_versioned(item, data_allowed)) for key, item in ordered]
         return der.build(_CONTEXT_16, *(der.build(der.SEQUENCE, *pair) for pair in pairs))
     if isinstance(value, bool):
         return der.build(der.BOOLEAN, b"\xff" if value else b"\x00")
-    return _build_simple(value, _build_versioned)
+    if isinstance(value, bytes) and data_allowed:
+        return der.build(der.OCTET_STRING, value)
+    return _build_simple(value, lambda item: _build_versioned(item, data_allowed))
 
 
 def _build_plain(value: Any) -> bytes:

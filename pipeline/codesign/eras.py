@@ -112,9 +112,16 @@ _11 = replace(
     uniform_alignment=False,
     sha1_by_native_slice=True,
     entitlements_der=DerForm.SET,
+)
+# `cmssiginfo.c` names the digest in the signature algorithm from 59754 on, not in 59306.
+_10_15 = replace(
+    _11,
+    name="macos-10.15",
+    security="59306",
+    entitlements_der=None,
+    exec_segment_on_macos=False,
     rsa_with_sha256=False,
 )
-_10_15 = replace(_11, name="macos-10.15", security="59306", entitlements_der=None, exec_segment_on_macos=False)
 _10_13 = replace(
     _10_15,
     name="macos-10.13",

@@ -7,14 +7,13 @@ Security `diskrep.cpp` (canonicalIdentifier), `machorep.cpp`, `signer.cpp` (prep
 from __future__ import annotations
 
 import hashlib
-import plistlib
 import re
 from collections.abc import Mapping
 from typing import Any
-from xml.parsers.expat import ExpatError
 
 from pipeline.codesign.eras import Era
-from pipeline.errors import SigningError
+from pipeline.codesign.property_list import parse_plist
+from pipeline.errors import MalformedFile, SigningError
 from pipeline.macho import Image
 
 _MACH_HEADER_32 = 28
@@ -67,21 +66,9 @@ def unique_name(image: Image) -> str:
 
 def parse_info_plist(data: bytes) -> dict[str, Any]:
     """The dictionary of an Info.plist, XML or binary; SigningError if it is none."""
+    # A linked-in section may be padded with zeros.
+    content = data.rstrip(b"\0") if data.lstrip().startswith(b"<") else data
     try:
-        # A linked-in section may be padded with zeros.
-        values = plistlib.loads(data.rstrip(b"\0") if data.lstrip().startswith(b"<") else data)
-    except (
-        plistlib.InvalidFileException,
-        ExpatError,
-        ValueError,
-        TypeError,
-        KeyError,
-        IndexError,
-        AttributeError,
-        OverflowError,
-        RecursionError,
-    ) as error:
-        raise SigningError(f"the Info.plist is not a property list: {error}") from error
-    if not isinstance(values, dict):
-        raise SigningError("the Info.plist is not a dictionary")
-    return values
+        return parse_plist(content, "the Info.plist")
+    except MalformedFile as error:
+        raise SigningError(error.message) from error

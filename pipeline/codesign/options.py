@@ -23,6 +23,8 @@ class SigningOptions:
     """None: CSFlags of the Info.plist, else none. Ad hoc adds ADHOC by itself."""
     entitlements: bytes | None = None
     """The property list in XML, which goes into the signature verbatim."""
+    preserve_entitlements: bool = False
+    """Where none are given: those of the signature that is replaced."""
     requirements: bytes | None = None
     """A set of requirements, compiled. Without a designated one the identity's default is added."""
     era: Era = DEFAULT_ERA
@@ -39,6 +41,6 @@ class SigningOptions:
     runtime_version: int | None = None
     """Packed X.Y.Z for the hardened runtime. None: the SDK that the image was linked against."""
     hash_types: tuple[HashType, ...] | None = None
-    """None: SHA-256, and SHA-1 beside it where the deployment target is too old."""
+    """None: SHA-256, and SHA-1 beside it where the deployment target is too old. The weakest goes into slot 0."""
     page_size: int | None = None
     """A power of two. None: the era's."""

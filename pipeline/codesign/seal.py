@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.codesign.bundle import Bundle
 from pipeline.codesign.code_directory import HashType
-from pipeline.codesign.seal_plist import build_plist, parse_plist
+from pipeline.codesign.property_list import build_plist, parse_plist
 from pipeline.codesign.seal_rules import (
     Rule,
     RuleSet,
@@ -111,12 +111,6 @@ def walk(tree: Tree, base: str, rules: RuleSet) -> Iterator[Found]:
                 yield Found(path=path, kind=entry.kind, rule=rule)
 
 
-def nested_code(tree: Tree, bundle: Bundle) -> tuple[str, ...]:
-    """The files and bundles that must carry a signature before this bundle is sealed, relative to its `base`."""
-    rules = RuleSet(rules_of(tree, bundle)[1], main_file=bundle.main_in_base)
-    return tuple(sorted(found.path for found in walk(tree, bundle.base, rules) if found.nested))
-
-
 def build_seal(
     tree: Tree,
     bundle: Bundle,
@@ -126,9 +120,9 @@ def build_seal(
 ) -> bytes:
     """The bytes of `CodeResources` for a bundle.
 
-    `hash_types` are those of its CodeDirectories; `nested` has an entry for each path of `nested_code`; `tables` are
-    other rules than codesign's own. Raises SigningError where something cannot be sealed, MalformedFile for a name or
-    a link that is no UTF-8.
+    `hash_types` are those of its CodeDirectories; `nested` has an entry for each path of nested code, relative to
+    `base`; `tables` are other rules than codesign's own. Raises SigningError where something cannot be sealed,
+    MalformedFile for a name or a link that is no UTF-8.
     """
     rules, rules2 = tables or rules_of(tree, bundle)
     found = list(walk(tree, bundle.base, RuleSet(rules, main_file=bundle.main_in_base)))

@@ -13,8 +13,8 @@ from typing import Any
 from pipeline.codesign.bundle import Bundle
 from pipeline.codesign.bundle_links import Scope, link_problem
 from pipeline.codesign.code_directory import HashType
+from pipeline.codesign.property_list import parse_plist
 from pipeline.codesign.seal import HASH_KEYS, Found, walk
-from pipeline.codesign.seal_plist import parse_plist
 from pipeline.codesign.seal_rules import RuleSet, is_weak
 from pipeline.codesign.tree import EntryKind, Tree, join
 from pipeline.errors import MalformedFile

@@ -100,7 +100,8 @@ class SignedData:
 
 def issuer_and_serial(certificate: bytes) -> bytes:
     """DER of the SEQUENCE by which a signer's certificate is named, of the certificate's own bytes."""
-    fields = der.parse_elements(der.parse_elements(der.parse(certificate).content)[0].content)
+    parts = der.parse_elements(der.parse(certificate).content)
+    fields = der.parse_elements(parts[0].content) if parts else ()
     # tbsCertificate: [0] version, serialNumber, signature, issuer; Apple issues nothing but version 3.
     if len(fields) < 4 or fields[0].tag != _CONTEXT_0:
         raise MalformedFile("a certificate that is not of version 3")

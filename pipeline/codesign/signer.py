@@ -111,12 +111,13 @@ def plan_signatures(slices: Sequence[MachSlice], inputs: SignatureInputs, make_c
 def lay_out(
     slices: Sequence[MachSlice], contents: Sequence[tuple[tuple[Part, ...], int]], era: Era
 ) -> tuple[Part, ...]:
-    """A file around the new contents (parts and size) of its slices: universal where it was, in the same order."""
-    if slices[0].fat is None:
+    """A file around the new contents (parts and size) of its slices: universal where it was, the same rows in order."""
+    rows = [one.fat for one in slices if one.fat is not None]
+    if not rows:
         return contents[0][0]
-    images = [one.image for one in slices]
-    alignments = [14 if era.uniform_alignment else page_alignment(image.cputype) for image in images]
-    entries = place_slices(images, [size for _parts, size in contents], alignments)
+    alignments = [14 if era.uniform_alignment else page_alignment(row.cputype) for row in rows]
+    kinds = [(row.cputype, row.cpusubtype) for row in rows]
+    entries = place_slices(kinds, [size for _parts, size in contents], alignments)
     return universal_parts(entries, [parts for parts, _size in contents])
 
 

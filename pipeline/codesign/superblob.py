@@ -157,9 +157,8 @@ def build_superblob(blobs: Iterable[Blob], magic: int = Magic.EMBEDDED_SIGNATURE
 def parse_superblob(data: bytes, magic: int = Magic.EMBEDDED_SIGNATURE) -> tuple[Blob, ...]:
     """The blobs of a SuperBlob, in the order of its index.
 
-    `data` is exactly the SuperBlob. Raises MalformedFile unless the blobs fill it without gap or overlap, so that every
-    byte of it belongs to one of them: that is how all known signers write it, and bytes in between would be covered by
-    nothing.
+    `data` is exactly the SuperBlob. Raises MalformedFile where blobs overlap or bytes that belong to none are not zero:
+    codesign leaves no such bytes, LLVM's linker aligns the first blob, and nothing else covers them.
     """
     payload = parse_blob(data, magic)
     (count,) = unpack(_COUNT, payload, 0, "SuperBlob count")
@@ -177,11 +176,15 @@ def parse_superblob(data: bytes, magic: int = Magic.EMBEDDED_SIGNATURE) -> tuple
         blobs.append(Blob(slot=slot, data=data[offset : offset + length]))
     end = start + count * _INDEX.size
     for offset, blob_end in sorted(places):
-        if offset != end:
-            raise MalformedFile(f"the blobs of the SuperBlob leave a gap or overlap at {min(offset, end):#x}")
+        if offset < end:
+            raise MalformedFile(f"what is at {offset:#x} of the SuperBlob overlaps what ends at {end:#x}")
+        if any(data[end:offset]):
+            raise MalformedFile(
+                f"the bytes {end:#x} to {offset:#x} of the SuperBlob belong to no blob and are not zero"
+            )
         end = blob_end
     if end != len(data):
-        raise MalformedFile(f"{len(data) - end} bytes of the SuperBlob belong to no blob")
+        raise MalformedFile(f"{len(data) - end} bytes of the SuperBlob lie behind its last blob")
     if len({slot for slot, _offset in entries}) != count:
         raise MalformedFile("a slot stands twice in the SuperBlob")
     return tuple(blobs)

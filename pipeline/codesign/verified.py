@@ -45,12 +45,16 @@ class VerifiedSlice:
 
 def verified_slice(signed: SignedSlice, identity: Identity | None, signing_time: datetime | None) -> VerifiedSlice:
     """What a signature just made says, taken from the plan that made it; its bytes are not read again."""
-    signature = parse_signature(signed.superblob)
+    return said(signed.arch, parse_signature(signed.superblob), identity, signing_time)
+
+
+def said(arch: str, signature: Signature, identity: Identity | None, signing_time: datetime | None) -> VerifiedSlice:
+    """What a signature says that this identity has just made."""
     best = signature.best
     requirement = designated(signature.blob(Slot.REQUIREMENTS) or b"")
     xml = signature.payload(Slot.ENTITLEMENTS)
     return VerifiedSlice(
-        arch=signed.arch,
+        arch=arch,
         cdhash=best.cdhash.hex(),
         cdhashes=tuple(directory.cdhash.hex() for directory in signature.directories),
         identifier=best.identifier,

@@ -23,12 +23,14 @@ from pipeline.codesign.requirements import SignatureFacts, designated, requireme
 from pipeline.codesign.signature import Signature, read_signature
 from pipeline.codesign.superblob import ALTERNATE_SLOTS, Slot, slot_name
 from pipeline.codesign.verified import VerifiedSlice
-from pipeline.errors import ConfigurationError, MalformedFile, VerificationError
+from pipeline.errors import MalformedFile, ReleaseError, VerificationError
 from pipeline.macho import FatArch, MachSlice, Source, build_fat_header, first_nonzero, is_macho, read_slices
 from pipeline.macho.fields import shown
 from pipeline.macho.universal import page_alignment, place_slices
 
 _MAGIC_SIZE = 8
+# Parts that no special slot covers: the CMS vouches for the CodeDirectories, and itself.
+_SIGNED_ITSELF = frozenset({Slot.CODE_DIRECTORY, Slot.CMS, *ALTERNATE_SLOTS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,7 @@ def verify_slices(source: Source, expectations: Expectations) -> tuple[VerifiedS
     try:
         slices = read_slices(source)
         _check_universal(source, slices, strict=expectations.strict_padding)
-    except ConfigurationError as error:
+    except ReleaseError as error:
         raise VerificationError(error.message, where=error.where or "header", remedy=error.remedy) from error
     plists = [plist for plist in map(_embedded, slices) if plist is not None]
     verified = []
@@ -69,7 +71,7 @@ def verify_slices(source: Source, expectations: Expectations) -> tuple[VerifiedS
             verified.append(_verify_slice(one, expectations, plists))
         except VerificationError as error:
             raise error.at(f"slice {one.arch}") from None
-        except ConfigurationError as error:
+        except ReleaseError as error:
             where = f"slice {one.arch}" + (f": {error.where}" if error.where else "")
             raise VerificationError(error.message, where=where, remedy=error.remedy) from error
     return tuple(verified)
@@ -97,9 +99,9 @@ def _check_universal(source: Source, slices: Sequence[MachSlice], *, strict: boo
 
 
 def _known_layouts(slices: Sequence[MachSlice]) -> Iterator[tuple[FatArch, ...]]:
-    images, sizes = [one.image for one in slices], [one.size for one in slices]
-    yield place_slices(images, sizes, [14] * len(slices))
-    yield place_slices(images, sizes, [page_alignment(image.cputype) for image in images])
+    kinds, sizes = [(one.image.cputype, one.image.cpusubtype) for one in slices], [one.size for one in slices]
+    yield place_slices(kinds, sizes, [14] * len(slices))
+    yield place_slices(kinds, sizes, [page_alignment(one.image.cputype) for one in slices])
 
 
 def _check_zeros(source: Source, start: int, end: int, region: str) -> None:
@@ -115,15 +117,25 @@ def _verify_slice(one: MachSlice, expectations: Expectations, plists: Sequence[b
     if signature is None or command is None:
         raise VerificationError("not signed", remedy="sign it: invoke file.sign")
     residue = _check_padding(one, command.dataoff + len(signature.superblob), strict=expectations.strict_padding)
-    _check_directories(signature, command.dataoff)
+    check_directories(signature, command.dataoff)
     _check_pages(one, signature)
+    return judge(one.arch, signature, expectations, plists, residue=residue)
+
+
+def judge(
+    arch: str, signature: Signature, expectations: Expectations, plists: Sequence[bytes], *, residue: bool = False
+) -> VerifiedSlice:
+    """What a signature says, once its CodeDirectories are known to fit the code: its parts, CMS and requirements hold.
+
+    `plists` are embedded in the code, each of which slot 1 may be of. Raises VerificationError.
+    """
     not_judged = _check_parts(signature, expectations, plists)
     entitlements = _check_entitlements(signature)
     cms = _check_cms(signature, expectations)
     requirement = _check_requirements(signature, cms, entitlements, expectations, plists)
     best = signature.best
     return VerifiedSlice(
-        arch=one.arch,
+        arch=arch,
         cdhash=best.cdhash.hex(),
         cdhashes=tuple(directory.cdhash.hex() for directory in signature.directories),
         identifier=best.identifier,
@@ -146,7 +158,7 @@ def _check_padding(one: MachSlice, start: int, *, strict: bool) -> bool:
     return first_nonzero(one.source, start, one.size) is not None
 
 
-def _check_directories(signature: Signature, dataoff: int) -> None:
+def check_directories(signature: Signature, dataoff: int) -> None:
     """The CodeDirectories agree with each other and cover the image up to the signature."""
     first = signature.directories[0]
     for directory in signature.directories:
@@ -203,36 +215,25 @@ def _wrong_page(one: MachSlice, number: int, directory: CodeDirectory) -> Verifi
 
 def _check_parts(signature: Signature, expectations: Expectations, plists: Sequence[bytes]) -> tuple[str, ...]:
     """The special slots against their content; what cannot be judged is returned."""
-    not_judged = []
-    blobs = {blob.slot: blob.data for blob in signature.blobs}
-    signed_by_itself = {Slot.CODE_DIRECTORY, Slot.CMS, *ALTERNATE_SLOTS}
-    slots = range(1, max(len(directory.special) for directory in signature.directories) + 1)
-    outside = {Slot.INFO_PLIST: expectations.info_plist, Slot.CODE_RESOURCES: expectations.code_resources}
+    given = {Slot.INFO_PLIST: expectations.info_plist, Slot.CODE_RESOURCES: expectations.code_resources}
+    contents = {blob.slot: [blob.data] for blob in signature.blobs if blob.slot not in _SIGNED_ITSELF}
+    contents |= {int(slot): [content] for slot, content in given.items() if content is not None}
+    not_judged: dict[str, None] = {}
     for directory in signature.directories:
-        for slot in sorted({*slots, *blobs, *(slot for slot, content in outside.items() if content is not None)}):
-            expected = directory.special_hash(slot)
-            if slot in signed_by_itself or (expected is None and slot not in blobs and outside.get(slot) is None):
-                continue
-            contents = [blobs[slot]] if slot in blobs else _contents(slot, outside, plists)
-            if expected is None:
+        hashed = {slot for slot in range(1, len(directory.special) + 1) if directory.special_hash(slot)}
+        for slot in sorted(hashed | contents.keys()):
+            # codesign takes an embedded Info.plist from one slice and binds it to all.
+            possible = contents.get(slot) or (plists if slot == Slot.INFO_PLIST else ())
+            if slot not in hashed:
                 raise VerificationError("the CodeDirectory has no hash of it", where=slot_name(slot))
-            if not contents and slot in outside:
-                not_judged.append(f"{slot_name(slot)}: it belongs to a bundle")
-            elif not contents:
-                raise VerificationError(
-                    "the CodeDirectory has a hash of it, and it is not there", where=slot_name(slot)
-                )
-            elif expected not in [directory.hash_type.digest(content) for content in contents]:
-                raise VerificationError("its hash is not that of the CodeDirectory", where=slot_name(slot))
-    return tuple(dict.fromkeys(not_judged))
-
-
-def _contents(slot: int, outside: dict[Slot, bytes | None], plists: Sequence[bytes]) -> list[bytes]:
-    """What a slot's hash may be of. codesign takes an embedded Info.plist from one slice and binds it to all."""
-    given = outside.get(Slot(slot)) if slot in outside else None
-    if given is not None:
-        return [given]
-    return list(plists) if slot == Slot.INFO_PLIST else []
+            if possible:
+                if directory.special_hash(slot) not in [directory.hash_type.digest(content) for content in possible]:
+                    raise VerificationError("its hash is not that of the CodeDirectory", where=slot_name(slot))
+            elif slot in given:
+                not_judged[f"{slot_name(slot)}: it belongs to a bundle"] = None
+            else:
+                raise VerificationError("the CodeDirectory has a hash of it, it is not there", where=slot_name(slot))
+    return tuple(not_judged)
 
 
 def _check_entitlements(signature: Signature) -> dict[str, Any] | None:
@@ -260,7 +261,7 @@ def _check_cms(signature: Signature, expectations: Expectations) -> VerifiedCms 
         return verify_cms(signature.cms, directories, expectations.anchors, at=expectations.at)
     except VerificationError as error:
         raise error.at(where) from None
-    except ConfigurationError as error:
+    except ReleaseError as error:
         raise VerificationError(error.message, where=where) from error
 
 
@@ -273,7 +274,7 @@ def _check_requirements(
 ) -> str | None:
     """The designated requirement as text. The code must satisfy it, and what the caller asks."""
     best = signature.best
-    info = next(iter(_contents(Slot.INFO_PLIST, {Slot.INFO_PLIST: expectations.info_plist}, plists)), None)
+    info = expectations.info_plist or next(iter(plists), None)
     facts = SignatureFacts(
         identifier=best.identifier,
         chain=cms.chain if cms else (),

@@ -18,7 +18,7 @@ from pipeline.errors import ConfigurationError
 from pipeline.host import Host
 from pipeline.model import ArchiveLayout, Configuration, LaunchdOptions, NotaryMode, NotaryOptions, World
 
-__all__ = ["load"]
+__all__ = ["load", "load_notary"]
 
 _LARGEST = 1024 * 1024
 _TOOLCHAINS = ("auto", "apple", "portable")
@@ -47,9 +47,17 @@ def load(path: Path, host: Host) -> Configuration:
         tools=tools,
         previous=release.file("previous"),
         products=products,
-        notary=_notary(root.table("notary"), world),
+        notary=_notary(root.table("notary"), real=world is World.REAL),
         launchd=_launchd(root.table("launchd")) if "launchd" in root else None,
     )
+
+
+def load_notary(path: Path, host: Host) -> NotaryOptions:
+    """[notary] alone, for who looks after credentials: what it names need not be there yet.
+
+    Raises ConfigurationError with the file, the line and the key.
+    """
+    return _notary(_read(path.absolute(), host).table("notary"), real=False)
 
 
 def _read(path: Path, host: Host) -> Section:
@@ -106,9 +114,8 @@ def _toolchain(root: Section, release: Section, world: World, system: str) -> tu
     return resolved, tools
 
 
-def _notary(section: Section, world: World) -> NotaryOptions:
+def _notary(section: Section, *, real: bool) -> NotaryOptions:
     section.require_known("profile", "credentials", "archives", "mode", "wait")
-    real = world is World.REAL
     if real and "profile" not in section and "credentials" not in section:
         raise section.error(
             "profile", 'missing, and world = "real" asks the notary with it', "the name given to credentials.store"

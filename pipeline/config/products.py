@@ -1,4 +1,4 @@
-"""[product], [build], [sign] and [app] of a release.toml: what each key may hold, and what may not stand together."""
+"""[product], [build] and [sign] of a release.toml: what each key may hold, and what may not stand together."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from enum import StrEnum
 from pathlib import Path
 
 from pipeline.codesign.eras import DEFAULT_ERA, ERAS
+from pipeline.config.app import read_app
+from pipeline.config.macos import require_macos, version_number
 from pipeline.config.placeholders import FACTS, NAME, OUTPUTS, names_in
 from pipeline.config.sections import Section, suggestion
 from pipeline.errors import ConfigurationError
-from pipeline.model import AppOptions, BuildOptions, Product, SignOptions
+from pipeline.model import BuildOptions, Product, SignOptions
 
 
 class Architecture(StrEnum):
@@ -30,8 +32,6 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 # Files that a release puts beside a product's binary: <name>.app, <name>.ticket, build.json.
 _TAKEN_SUFFIXES = (".app", ".ticket", ".json")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
-# Packed as xxxx.yy.zz in LC_BUILD_VERSION: 16 bits and twice 8 (mach-o/loader.h).
-_MACOS = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,2}){0,2}")
 # segname and sectname are 16 bytes (mach-o/loader.h).
 _SECTION = re.compile(r"[^,\s]{1,16},[^,\s]{1,16}")
 
@@ -102,7 +102,7 @@ def _product(section: Section, root: Section, *, real: bool, keychain: bool) -> 
         require_sections=section.texts("require-sections"),
         build=build,
         sign=_sign(section.table("sign", over=root.table("sign")), real=real, keychain=keychain),
-        app=_app(app, name, tuple(build.minimum_macos[arch] for arch in architectures)) if app else None,
+        app=read_app(app, name, tuple(build.minimum_macos[arch] for arch in architectures)) if app else None,
     )
 
 
@@ -207,20 +207,10 @@ def _minimum_macos(section: Section) -> Mapping[str, str]:
     versions = dict(LOWEST_MACOS)
     for arch in section.names():
         versions[arch] = section.required_text(arch)
-        _macos(section, arch, versions[arch])
-    if _number(versions["arm64"]) < _number(LOWEST_MACOS["arm64"]):
+        require_macos(section, arch, versions[arch])
+    if version_number(versions["arm64"]) < version_number(LOWEST_MACOS["arm64"]):
         raise section.error("arm64", f'"{versions["arm64"]}" is lower than 11.0, the first macOS for arm64')
     return versions
-
-
-def _macos(section: Section, key: str, text: str) -> None:
-    if not _MACOS.fullmatch(text):
-        raise section.error(key, f'"{text}" is not a macOS version', 'such as "10.13" or "11.0"')
-
-
-def _number(version: str) -> tuple[int, ...]:
-    parts = [int(part) for part in version.split(".")]
-    return (*parts, *[0] * (3 - len(parts)))
 
 
 def _sign(section: Section, *, real: bool, keychain: bool) -> SignOptions:
@@ -260,17 +250,3 @@ def _era(section: Section) -> str:
     if era not in names:
         raise section.error("era", f'"{era}" is no era of codesign', suggestion(era, names))
     return era
-
-
-def _app(section: Section, name: str, minimums: tuple[str, ...]) -> AppOptions:
-    section.require_known("display-name", "background", "minimum-system")
-    lowest = min(minimums, key=_number)
-    minimum = section.text("minimum-system") or lowest
-    _macos(section, "minimum-system", minimum)
-    if _number(minimum) < _number(lowest):
-        raise section.error("minimum-system", f'"{minimum}" is lower than {lowest}, the lowest of minimum-macos')
-    return AppOptions(
-        display_name=section.text("display-name") or name,
-        background=section.boolean("background"),
-        minimum_system=minimum,
-    )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipeline.codesign import allocation
 from pipeline.codesign.cms import Identity
+from pipeline.codesign.entitlement_changes import entitlement_changes
 from pipeline.codesign.eras import DEFAULT_ERA, Era
 from pipeline.codesign.options import SigningOptions
 from pipeline.codesign.signer import sign_slices
@@ -30,16 +31,21 @@ def sign_file(
     identity: Identity | None = None,
     timestamper: Callable[[bytes], bytes] | None = None,
     signing_time: datetime | None = None,
+    *,
+    told: Callable[[str, str], None] | None = None,
 ) -> tuple[VerifiedSlice, ...]:
     """Sign a Mach-O file, thin or universal, into a new file with the same mode; `identity` None signs ad hoc.
+
+    `told` hears of a change of entitlements: the file's name, and what changes.
 
     The source is read once for its hashes and copied once. Returns what the new signatures say. Raises SigningError,
     NotSupported or MalformedFile with the file and the slice, HostRefused where the host says no.
     """
     with open_source(source) as opened:
         try:
+            slices = read_slices(opened)
             plan = sign_slices(
-                read_slices(opened),
+                slices,
                 options,
                 file_name=source.name,
                 identity=identity,
@@ -48,8 +54,12 @@ def sign_file(
             )
         except ReleaseError as error:
             raise error.at(str(source)) from error.__cause__
+        signed = tuple(verified_slice(one, identity, signing_time) for one in plan.slices)
+        changes = entitlement_changes(slices, signed[0].entitlements)
         write_parts(files, plan.parts, output, opened.mode)
-    return tuple(verified_slice(one, identity, signing_time) for one in plan.slices)
+    if changes is not None and told is not None:
+        told(source.name, changes)
+    return signed
 
 
 def check_signable(path: Path) -> tuple[str, ...]:
@@ -69,7 +79,7 @@ def check_signable(path: Path) -> tuple[str, ...]:
     return tuple(one.arch for one in slices)
 
 
-def strip(files: Files, path: Path, output: Path, era: Era = DEFAULT_ERA) -> None:
+def strip_file(files: Files, path: Path, output: Path, era: Era = DEFAULT_ERA) -> None:
     """The file without its signatures, as `codesign --remove-signature` of the era leaves it."""
     with open_source(path) as opened:
         try:

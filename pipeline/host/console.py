@@ -47,15 +47,20 @@ class Console:
         if self.debug:
             self.say(text)
 
+    def ask(self, question: str) -> str:
+        """One line from standard input, which is no secret; empty at its end."""
+        print(self._redact(question) + ": ", end="", file=self._messages, flush=True)
+        return sys.stdin.readline().strip()
+
     def result(self, text: str) -> None:
         print(self._redact(text), file=self._results, flush=True)
 
     @contextmanager
-    def progress(self, label: str, total: int, unit: str = "B") -> Iterator[Progress]:
-        """A bar where there is a terminal; elsewhere one plain line when it starts."""
+    def progress(self, label: str, total: int, unit: str = "B", *, announced: bool = False) -> Iterator[Progress]:
+        """A bar where there is a terminal; elsewhere one plain line when it starts, unless that was `announced`."""
         from tqdm import tqdm
 
-        if not self.is_terminal:
+        if not self.is_terminal and not announced:
             self.say(label)
         with tqdm(
             total=total,

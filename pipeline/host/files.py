@@ -10,6 +10,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import stat
 import sys
@@ -27,6 +28,7 @@ _AT_FDCWD = -100 if sys.platform == "linux" else -2
 _EXCHANGE = 2
 # An fsync takes milliseconds: ten thousand of them, half a minute.
 _MANY_FILES = 200
+_UNFINISHED = re.compile(r"\..+\.[0-9]+\.[a-z]+")
 _REASONS = {
     errno.ENOSPC: "no space left",
     errno.EDQUOT: "quota used up",
@@ -215,6 +217,16 @@ class Files:
             else:
                 aside.rename(target)
 
+    def remove_unfinished(self, folder: Path) -> None:
+        """Remove what killed processes left half-written below `folder`, which the caller has locked.
+
+        Everything that appears by a rename is made as `.NAME.PID.WORD` beside its place.
+        """
+        for inside, folders, names in os.walk(folder):
+            for name in [name for name in (*folders, *names) if _UNFINISHED.fullmatch(name)]:
+                self.remove(Path(inside, name))
+            folders[:] = [name for name in folders if not _UNFINISHED.fullmatch(name)]
+
     def remove(self, path: Path) -> None:
         """Remove a file or a folder with all it holds; nothing there is fine."""
         self._observe("remove", str(path))
@@ -225,15 +237,18 @@ class Files:
                 path.unlink(missing_ok=True)
 
     @contextmanager
-    def lock(self, path: Path) -> Iterator[None]:
-        """Hold the folder's lock for the block; AlreadyRunning at once if another process has it. A kill frees it."""
+    def lock(self, path: Path, *, wait: bool = False) -> Iterator[None]:
+        """Hold the folder's lock for the block; a kill frees it.
+
+        If another process has it: AlreadyRunning at once, or with `wait` as soon as it is free.
+        """
         self._observe("lock", str(path))
         with refusals(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         try:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError as error:
                 raise AlreadyRunning(
                     "another release is running in this output folder",

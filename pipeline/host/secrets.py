@@ -15,6 +15,7 @@ from pipeline.redact import Redactor, Secret
 
 SERVICE = "macos-release-pipeline"
 _LARGEST_FILE = 1024 * 1024
+_NO_KEYRING = "on a host without a keyring, [notary] credentials in release.toml names a file closed to others instead"
 
 
 class Secrets:
@@ -33,7 +34,9 @@ class Secrets:
         try:
             text = keyring.get_password(SERVICE, name)
         except keyring.errors.KeyringError as error:
-            raise CredentialsError(f"the keyring cannot be read ({type(error).__name__})") from error
+            raise CredentialsError(
+                f"the keyring cannot be read ({type(error).__name__})", remedy=_NO_KEYRING
+            ) from error
         return self._redact.register(Secret(text)) if text is not None else None
 
     def put(self, name: str, secret: Secret) -> None:
@@ -45,7 +48,9 @@ class Secrets:
         try:
             keyring.set_password(SERVICE, name, secret.reveal())
         except keyring.errors.KeyringError as error:
-            raise CredentialsError(f"the keyring cannot be written ({type(error).__name__})") from error
+            raise CredentialsError(
+                f"the keyring cannot be written ({type(error).__name__})", remedy=_NO_KEYRING
+            ) from error
 
     def delete(self, name: str) -> None:
         import keyring
@@ -89,3 +94,11 @@ class Secrets:
         if sys.stdin.isatty():
             return self._redact.register(Secret(getpass.getpass(prompt + ": ")))
         return self._redact.register(Secret(sys.stdin.readline().rstrip("\n")))
+
+    def read_input(self) -> Secret:
+        """All of standard input. What in it is secret is the caller's to register, as in a file."""
+        self._observe("secret input", "standard input")
+        text = sys.stdin.read(_LARGEST_FILE + 1)
+        if not text.strip() or len(text) > _LARGEST_FILE:
+            raise CredentialsError("no text of secrets", where="standard input")
+        return Secret(text)

@@ -149,7 +149,8 @@ def parse_image(source: Source) -> Image:
     if magic in (c.MH_CIGAM, c.MH_CIGAM_64):
         raise NotSupported("a big-endian (PowerPC) Mach-O image")
     if magic not in (c.MH_MAGIC, c.MH_MAGIC_64):
-        raise MalformedFile("not a Mach-O image")
+        static = magic == int.from_bytes(b"!<ar", "little")
+        raise MalformedFile("a static library, not a Mach-O image" if static else "not a Mach-O image")
     is_64 = magic == c.MH_MAGIC_64
     start = header_size(is_64)
     header = source.read(0, min(start, source.size))

@@ -106,19 +106,21 @@ def build_fat_header(entries: Sequence[FatArch]) -> bytes:
     return _FAT_HEADER.pack(c.FAT_MAGIC, len(entries)) + rows
 
 
-def place_slices(images: Sequence[Image], sizes: Sequence[int], alignments: Sequence[int]) -> tuple[FatArch, ...]:
-    """Rows for slices in this order, each at the first multiple of its alignment after the one before.
+def place_slices(
+    kinds: Sequence[tuple[int, int]], sizes: Sequence[int], alignments: Sequence[int]
+) -> tuple[FatArch, ...]:
+    """Rows for slices of these processor types and subtypes, each at the first multiple of its alignment.
 
     Raises NotSupported where an offset does not fit into the header's 32 bits.
     """
     entries = []
-    end = _FAT_HEADER.size + len(images) * _FAT_ARCH.size
-    for image, size, alignment in zip(images, sizes, alignments, strict=True):
+    end = _FAT_HEADER.size + len(kinds) * _FAT_ARCH.size
+    for (cputype, cpusubtype), size, alignment in zip(kinds, sizes, alignments, strict=True):
         offset = align(end, 1 << alignment)
         end = offset + size
         if end > 0xFFFFFFFF:
             raise NotSupported("a universal file of 4 GiB or more")
-        row = FatArch(cputype=image.cputype, cpusubtype=image.cpusubtype, offset=offset, size=size, alignment=alignment)
+        row = FatArch(cputype=cputype, cpusubtype=cpusubtype, offset=offset, size=size, alignment=alignment)
         entries.append(row)
     return tuple(entries)
 
@@ -149,8 +151,8 @@ def plan_universal(slices: Sequence[MachSlice]) -> tuple[Part, ...]:
     if not slices:
         raise ConfigurationError("no slices to join")
     ordered = sorted(slices, key=cmp_to_key(_lipo_order))
-    images = [one.image for one in ordered]
-    entries = place_slices(images, [one.size for one in ordered], [lipo_alignment(one) for one in ordered])
+    kinds = [(one.image.cputype, one.image.cpusubtype) for one in ordered]
+    entries = place_slices(kinds, [one.size for one in ordered], [lipo_alignment(one) for one in ordered])
     return universal_parts(entries, [(one.source,) for one in ordered])
 
 

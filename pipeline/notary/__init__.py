@@ -9,6 +9,7 @@ same through Apple's notarytool. `submission` is what is on disk; `log` and `rep
 from pipeline.notary.credentials import (
     check_credentials,
     delete_credentials,
+    kept_in,
     list_profiles,
     load_credentials,
     parse_credentials,
@@ -51,6 +52,7 @@ __all__ = [
     "check_credentials",
     "delete_credentials",
     "describe_log",
+    "kept_in",
     "list_profiles",
     "load_credentials",
     "notarize",

@@ -105,6 +105,11 @@ def delete_credentials(host: Host, profile: str, file: Path | None) -> None:
     _write(host, file, {name: one for name, one in profiles.items() if name != profile})
 
 
+def kept_in(file: Path | None) -> str:
+    """In words, where profiles are kept: that it is a file and no keyring is never left unsaid."""
+    return f"the file {file} (instead of a keyring)" if file else "the system's keyring"
+
+
 def check_credentials(host: Host, service: NotaryService, credentials: NotaryCredentials) -> int:
     """One cheap authenticated call, the list; how many submissions it shows.
 

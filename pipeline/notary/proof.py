@@ -52,6 +52,7 @@ def verify_listed(log: NotaryLog, expected: Mapping[str, Mapping[str, str]]) -> 
         raise VerificationError(
             f"the log is not whole, so it proves nothing (missing: {', '.join(log.missing) or 'it was cut'})",
             where=where,
+            remedy="run again: it is fetched anew; if it stays so, Apple has changed its logs",
         )
     if log.answer is not NotaryStatus.ACCEPTED:
         raise VerificationError(f"the log says {log.status}, not Accepted", where=where)

@@ -11,7 +11,7 @@ upload nobody knows. It is found in the team's list by its name, recorded as aba
 
 *The answer to the PUT was lost*: the notary may have the object already. Its status is asked first: a final one settles
 it. Otherwise the object is put again on the condition that none is there (`If-None-Match: *`), so that the store itself
-keeps the bytes from being uploaded to completion twice. Where the leave has ended or is lost (another job has the record
+keeps the bytes from being uploaded to completion twice. Where the leave has ended or is lost (a job that has the record
 alone), the submission is watched for a quarter of an hour after its upload began: of those that were uploaded, all but
 two in a hundred are answered by then; so one that is still in progress was not uploaded, and is abandoned.
 """
@@ -69,7 +69,7 @@ class Steps(ABC):
         unclear = submission is not None
         if submission is None:
             submission = self._begin(archive)
-        elif submission.state is State.ACCEPTED and not self._records.log_path(archive.sha256).exists():
+        elif submission.state is State.ACCEPTED and not self._has_proof(submission):
             submission = replace(submission, state=State.UPLOADED)  # the log is the proof: it is fetched again
         elif not submission.state.is_final:
             self._host.console.say(f"notary: taking up {submission.name} ({submission.state})")
@@ -118,6 +118,10 @@ class Steps(ABC):
             raise MalformedFile(error.message, where=error.where, remedy="remove it: it is fetched again") from None
         _demand_about(log, submission, where)
         return log
+
+    def _has_proof(self, submission: Submission) -> bool:
+        log = self.log(submission)
+        return log is not None and log.is_whole
 
     def _demand_unchanged(self, archive: Archive) -> None:
         if self._host.files.sha256(archive.path) != archive.sha256:

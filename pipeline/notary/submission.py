@@ -202,18 +202,6 @@ class Records:
         names = sorted(path.stem for path in self._folder.glob("*.json") if _SHA256.fullmatch(path.stem))
         return tuple(one for name in names if (one := self.load(name)) is not None)
 
-    def forget(self) -> tuple[Submission, ...]:
-        """Drop every record that is not accepted, so that its archive is submitted anew; the records dropped.
-
-        What they name may go on at the notary: their ids are the caller's to tell.
-        """
-        dropped = tuple(one for one in self.all() if one.state is not State.ACCEPTED)
-        for one in dropped:
-            self.remove_grant(one.sha256)
-            self._host.files.remove(self.log_path(one.sha256))
-            self._host.files.remove(self.path(one.sha256))
-        return dropped
-
     def save(self, submission: Submission) -> Submission:
         data = json.dumps(submission.to_json(), indent=2, ensure_ascii=False) + "\n"
         self._host.files.write(self.path(submission.sha256), data.encode())

@@ -22,7 +22,7 @@ from pipeline.errors import (
 from pipeline.host import Host
 from pipeline.notary.answers import NotThere
 from pipeline.notary.client import NotaryClient
-from pipeline.notary.log import NotaryLog, TicketEntry
+from pipeline.notary.log import NotaryLog
 from pipeline.notary.report import describe_log
 from pipeline.notary.service import NotaryCredentials, NotaryService
 from pipeline.notary.steps import RestSteps, Steps
@@ -52,10 +52,6 @@ class Verdict:
     submission: str
     status: NotaryStatus
     log: NotaryLog
-
-    @property
-    def ticket_contents(self) -> tuple[TicketEntry, ...]:
-        return self.log.ticket_contents or ()
 
 
 def notarize(

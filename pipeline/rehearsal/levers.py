@@ -82,7 +82,7 @@ class _Scheduled:
 
 @dataclass
 class Levers:
-    """Set by tests and by `rehearsal.serve`; every default is the service at its best."""
+    """Set by tests and by `rehearsal.serve` (in `lever_words`); every default is the service at its best."""
 
     polls_in_progress: int = 0
     """So many status requests of each submission say In Progress although the verdict could be known."""
@@ -96,6 +96,8 @@ class Levers:
     """The log can be had while the status still says In Progress, as has been seen."""
     log_sha256: str | None = None
     """The archive's digest that the log gives instead of the true one."""
+    log_lacks: frozenset[str] = frozenset()
+    """Fields that the log does not have, such as issues."""
     log_leaves_out: frozenset[str] = frozenset()
     """CDHashes (40 hex digits) that the log and the ticket do not list although the submission is accepted."""
     tickets_late: int = 0
@@ -109,7 +111,7 @@ class Levers:
 
     _scheduled: list[_Scheduled] = field(default_factory=list, init=False, repr=False)
     _seen: Counter[Endpoint] = field(default_factory=Counter, init=False, repr=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     def schedule(self, endpoint: Endpoint, fault: Fault, *, at: int = 1, times: int = 1) -> None:
         """The `at`-th request from now on to `endpoint`, and the `times - 1` after it, meet `fault`."""

@@ -56,6 +56,7 @@ class Rehearsal:
 
     def __enter__(self) -> Self:
         self._host.files.make_folder(self._folder, mode=_PRIVATE)
+        self.state.sweep()
         keys = keys_of(self._folder, self._host)
         self._server = LoopbackServer(self._routes(keys), self.levers, self._now)
         self._server.__enter__()
@@ -135,7 +136,9 @@ class _Judge:
             pairs = dict.fromkeys((SHA1 if one.hash_type == SHA1 else SHA256, one.cdhash) for one in listed)
             self._state.save_ticket(submission.id, write_ticket(list(pairs), now, self._keys.chains.ticket))
         said = self._levers.log_sha256 or sha256
-        self._state.save_log(submission.id, write_log(submission, status, report, sha256=said, without=without))
+        log = write_log(submission, status, report, sha256=said, without=without)
+        lacks = self._levers.log_lacks
+        self._state.save_log(submission.id, {name: value for name, value in log.items() if name not in lacks})
         return replace(submission, status=status)
 
     def _inspect(self, submission: Submission, now: datetime) -> tuple[Report, str]:
@@ -147,7 +150,8 @@ class _Judge:
             return Report(issues=(_other_bytes(submission, sha256),), contents=()), sha256
         chains = self._keys.chains
         roots = Roots(code=chains.developer_id.chain[-1:], timestamps=chains.timestamp.chain[-1:])
-        return inspect(place, submission.name, roots, now), sha256
+        with self._state.workspace() as scratch:
+            return inspect(place, submission.name, roots, now, scratch), sha256
 
 
 def _other_bytes(submission: Submission, sha256: str) -> Issue:

@@ -5,6 +5,7 @@
     logs/<id>.json               the developer log, once there is a verdict
     tickets/<id>.ticket          the ticket of an accepted submission
     parts/<upload id>/<number>   parts of a multipart upload that is not completed
+    work/<process>-<number>/     what is being received or inspected
 
 Every file appears by one rename, and no address of a service enters any: a run that was killed, a stage run alone and a
 later process meet the same submissions. Tests read what happened here.
@@ -76,18 +77,18 @@ class Submission:
 
 
 class State:
-    """The folder's contents, read anew at each question. One process at a time changes a submission."""
+    """The folder's contents, read anew at each question; services of several processes may share them."""
 
     def __init__(self, folder: Path, files: Files) -> None:
         self._folder = folder
         self._files = files
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._names = iter(range(1 << 62))
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """Alone among the threads of the services."""
-        with self._lock:
+        """Alone among the threads of the services, and among the processes that serve this folder."""
+        with self._lock, self._files.lock(self._folder / ".lock", wait=True):
             yield
 
     # Submissions
@@ -124,14 +125,24 @@ class State:
     @contextmanager
     def receiving(self) -> Iterator[tuple[Path, BinaryIO]]:
         """A file to write an upload to; removed after the block if nothing has moved it to its name by then."""
-        place = self._folder / "incoming" / f"{os.getpid()}-{next(self._names)}"
-        self._files.make_folder(place.parent)
+        with self.workspace() as folder, refusals(folder), (folder / "received").open("wb") as stream:
+            yield folder / "received", stream
+
+    @contextmanager
+    def workspace(self) -> Iterator[Path]:
+        """An empty folder for the block."""
+        folder = self._folder / "work" / f"{os.getpid()}-{next(self._names)}"
+        self._files.make_folder(folder)
         try:
-            with refusals(place), place.open("wb") as stream:
-                yield place, stream
+            yield folder
         finally:
-            with refusals(place):
-                place.unlink(missing_ok=True)
+            self._files.remove(folder)
+
+    def sweep(self) -> None:
+        """Remove the workspaces of processes that were killed in the middle."""
+        for folder in self._folder.glob("work/*-*"):
+            if not _is_alive(int(folder.name.partition("-")[0])):
+                self._files.remove(folder)
 
     def store(self, received: Path, bucket: str, key: str) -> None:
         self._files.move(received, self.object_path(bucket, key))
@@ -168,3 +179,13 @@ class State:
 
     def _ticket(self, identifier: str) -> Path:
         return self._folder / "tickets" / f"{quote(identifier, safe='')}.ticket"
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # somebody else's, and alive
+    return True

@@ -1,16 +1,22 @@
 """Build the (experimental) application bundle around the universal binary and sign it: `universal/<name>.app`.
 
+Around the binary: Info.plist, PkgInfo, and what the configuration gives: icon, provisioning profile, further contents.
 Signing gives the binary inside the bundle's identity: its Info.plist and its seal enter the CodeDirectory, so its
 CDHash differs from the bare tool's. That is Apple's rule, not an accident; the log says so.
 """
 
 from __future__ import annotations
 
+import os
 import plistlib
 from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 
 from pipeline.disk import tree_digest
-from pipeline.model import STAPLED_TICKET, Artifact, Kind, Plan, Product
+from pipeline.errors import ConfigurationError
+from pipeline.host import Files
+from pipeline.model import STAPLED_TICKET, AppOptions, Artifact, Kind, Plan, Product
 from pipeline.stages.context import Context, digests, text_of
 from pipeline.toolchain import SignRequest
 
@@ -28,6 +34,11 @@ def options(context: Context, plan: Plan) -> Mapping[str, object]:
             "era": product.sign.era,
             "identity": product.sign.identity,
             "entitlements": text_of(context.entitlements(product, debug=False)),
+            "contents": {place: tree_digest(source) for place, source in _copied(product.app).items()},
+            "nested_entitlements": {
+                pattern: text_of(plist) for pattern, plist in _nested_entitlements(context, product.app).items()
+            },
+            "sign_archives": product.app.sign_archives,
         }
         for product in plan.configuration.products
         if product.app
@@ -52,7 +63,26 @@ def information(product: Product, version: str) -> dict[str, object]:
     }
     if product.app.background:
         plist["LSUIElement"] = True
+    if product.app.icon is not None:
+        plist["CFBundleIconFile"] = product.app.icon.name
     return plist
+
+
+def _copied(app: AppOptions) -> dict[str, Path]:
+    """Place in the bundle → what the configuration gives for it; whole folders first, since others may go into them."""
+    copied = dict(app.contents)
+    if app.icon is not None:
+        copied[f"Contents/Resources/{app.icon.name}"] = app.icon
+    if app.provisioning_profile is not None:
+        copied["Contents/embedded.provisionprofile"] = app.provisioning_profile
+    return copied
+
+
+def _nested_entitlements(context: Context, app: AppOptions) -> dict[str, bytes | None]:
+    return {
+        pattern: context.host.files.read(path) if path is not None else None
+        for pattern, path in app.entitlements.items()
+    }
 
 
 def run(context: Context, plan: Plan) -> Plan:
@@ -64,15 +94,15 @@ def run(context: Context, plan: Plan) -> Plan:
         if product.app is None:
             continue
         bundle = work / "unsigned" / f"{product.name}.app"
-        contents = bundle / "Contents"
-        files.copy(context.path(tool), contents / "MacOS" / product.name, mode=0o755)
-        files.write(contents / "Info.plist", plistlib.dumps(information(product, plan.version)))
-        files.write(contents / "PkgInfo", b"APPL????")
+        _lay_out(files, bundle, product, context.path(tool), plan.version)
         signed = work / "signed" / bundle.name
         request = SignRequest(
             identifier=product.identifier,
             entitlements=context.entitlements(product, debug=False),
             era=product.sign.era,
+            nested_entitlements=_nested_entitlements(context, product.app),
+            sign_archives=product.app.sign_archives,
+            told=partial(_tell, context, f"universal/{bundle.name}"),
         )
         slices = context.toolchain.sign_bundle(bundle, signed, request)
         output = context.folder / "universal" / bundle.name
@@ -82,7 +112,7 @@ def run(context: Context, plan: Plan) -> Plan:
             path=f"universal/{bundle.name}",
             kind=Kind.APP,
             sha256=tree_digest(output, exclude=frozenset({STAPLED_TICKET})),
-            size=sum(entry.stat().st_size for entry in output.rglob("*") if entry.is_file()),
+            size=sum(entry.stat().st_size for entry in output.rglob("*") if entry.is_file() and not entry.is_symlink()),
             slices=slices,
         )
         context.event(NAME)(
@@ -96,3 +126,34 @@ def run(context: Context, plan: Plan) -> Plan:
         made.append(artifact)
     files.remove(work)
     return plan.with_artifacts(*made)
+
+
+def _lay_out(files: Files, bundle: Path, product: Product, binary: Path, version: str) -> None:
+    assert product.app is not None
+    for place, source in _copied(product.app).items():
+        _demand_free(bundle, place)
+        if source.is_dir():
+            files.copy_folder(source, bundle / place)
+        else:
+            files.copy(source, bundle / place)
+    written = (f"Contents/MacOS/{product.name}", "Contents/Info.plist", "Contents/PkgInfo")
+    for place in written:
+        _demand_free(bundle, place)
+    files.copy(binary, bundle / written[0], mode=0o755)
+    files.write(bundle / written[1], plistlib.dumps(information(product, version)))
+    files.write(bundle / written[2], b"APPL????")
+
+
+def _demand_free(bundle: Path, place: str) -> None:
+    """Nothing that the configuration gives is overwritten in silence, nor written through a link that it brought."""
+    if os.path.lexists(bundle / place) or not (bundle / place).parent.resolve().is_relative_to(bundle.resolve()):
+        raise ConfigurationError(
+            f"{place} is written by the release itself, and [app.contents] brings one",
+            where=bundle.name,
+            remedy="leave it out of the folder that is copied",
+        )
+
+
+def _tell(context: Context, artifact: str, path: str, words: str) -> None:
+    context.host.console.say(f"  {artifact}/{path}: {words}")
+    context.event(NAME)("told", artifact=artifact, path=path, words=words)

@@ -47,4 +47,4 @@ def run(context: Context, plan: Plan) -> Plan:
         return artifact
 
     jobs = [partial(write, name, contents) for name, contents in groups.items()]
-    return plan.with_artifacts(*side_by_side(jobs))
+    return plan.with_artifacts(*side_by_side(context, NAME, jobs))

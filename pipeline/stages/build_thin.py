@@ -65,7 +65,11 @@ def run(context: Context, plan: Plan) -> Plan:
                 made += _build(context, plan, product, arch, work / product.name / arch)
             return made
 
-        built = [one for made in side_by_side(partial(build, group) for group in _groups(products)) for one in made]
+        built = [
+            one
+            for made in side_by_side(context, NAME, (partial(build, group) for group in _groups(products)))
+            for one in made
+        ]
         for arch in sorted({one.arch for one in built}):
             files.write(unsigned / arch / "build.json", _build_record(plan, context, arch, built))
     except BaseException:

@@ -105,15 +105,19 @@ def digests(artifacts: Iterable[Artifact]) -> dict[str, str]:
     return {artifact.path: artifact.sha256 for artifact in artifacts}
 
 
-def side_by_side(jobs: Iterable[Callable[[], Result]]) -> list[Result]:
-    """Run every job at once and return their results in order.
+def side_by_side(context: Context, stage: str, jobs: Iterable[Callable[[], Result]]) -> list[Result]:
+    """Run every job of a stage at once and return their results in order; a terminal shows how many are done.
 
     Of several failures the first in order is raised, after the jobs under way have ended; jobs not begun are dropped.
     """
+    waiting = list(jobs)
     # Two at least: a job may wait for its neighbour (a time-stamp server, another build), whatever the number of cores.
     pool = ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 2))
     try:
-        futures = [pool.submit(job) for job in jobs]
-        return [future.result() for future in futures]
+        with context.host.console.progress(stage, len(waiting), unit="", announced=True) as bar:
+            futures = [pool.submit(job) for job in waiting]
+            for future in futures:
+                future.add_done_callback(lambda _done: bar.update(1))
+            return [future.result() for future in futures]
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

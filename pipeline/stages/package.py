@@ -43,7 +43,7 @@ def run(context: Context, plan: Plan) -> Plan:
         context.event(NAME)("packaged", artifact=artifact.path, sha256=artifact.sha256, contents=artifact.contents)
         return artifact
 
-    packages = side_by_side(partial(write, product.name) for product in plan.configuration.products)
+    packages = side_by_side(context, NAME, (partial(write, product.name) for product in plan.configuration.products))
     sums = "".join(f"{package.sha256}  {package.path.rpartition('/')[2]}\n" for package in packages)
     path = context.folder / "dist" / "SHA256SUMS"
     context.host.files.write(path, sums.encode())

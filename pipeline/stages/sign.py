@@ -43,6 +43,7 @@ def run(context: Context, plan: Plan) -> Plan:
             identifier=product.identifier,
             entitlements=context.entitlements(product, debug=built.debug),
             era=product.sign.era,
+            told=partial(_tell, context, f"{built.arch}/{name}"),
         )
         slices = context.toolchain.sign(context.folder / built.path, output, request)
         artifact = Artifact(
@@ -58,4 +59,9 @@ def run(context: Context, plan: Plan) -> Plan:
         event("signed", artifact=artifact.path, sha256=artifact.sha256, cdhash=slices[0].cdhash, from_=built.sha256)
         return artifact
 
-    return plan.with_artifacts(*side_by_side(partial(sign, built) for built in plan.builds))
+    return plan.with_artifacts(*side_by_side(context, NAME, (partial(sign, built) for built in plan.builds)))
+
+
+def _tell(context: Context, artifact: str, _name: str, words: str) -> None:
+    context.host.console.say(f"  {artifact}: {words}")
+    context.event(NAME)("told", artifact=artifact, words=words)

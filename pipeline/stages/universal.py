@@ -51,4 +51,4 @@ def run(context: Context, plan: Plan) -> Plan:
         key = (thin.product, thin.debug)
         groups[key] = (*groups.get(key, ()), thin)
     jobs = [partial(join, product, debug, thins) for (product, debug), thins in groups.items()]
-    return plan.with_artifacts(*side_by_side(jobs))
+    return plan.with_artifacts(*side_by_side(context, NAME, jobs))

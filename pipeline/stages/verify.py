@@ -1,18 +1,18 @@
 """Read everything back from disk and demand that it is what the release says: the last stage, and a command.
 
 Of every Mach-O and bundle: all digests, signatures, chains and time stamps (through the toolchain); the CDHashes
-recorded; a second parser's opinion. Of every ticket: its signature, and that it names every CDHash. Of what ships: the
-zip's members.
+recorded; a second parser's opinion. Of every ticket: its signature, and that it names every CDHash, those of code
+inside an app too. Of what ships: the zip's members.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from pipeline.disk import tree_digest
+from pipeline.disk import code_hashes, tree_digest
 from pipeline.disk.archive import demand_members
 from pipeline.errors import VerificationError
 from pipeline.model import STAPLED_TICKET, Artifact, Kind, NotarizationStatus, Plan, Slice, StapleStatus
@@ -36,7 +36,9 @@ def options(context: Context, plan: Plan) -> Mapping[str, object]:
 
 
 def run(context: Context, plan: Plan) -> Plan:
-    side_by_side(partial(_verify, context, plan, artifact) for artifact in plan.artifacts)
+    side_by_side(context, NAME, (partial(_verify, context, plan, artifact) for artifact in plan.artifacts))
+    code = plan.of(Kind.THIN, Kind.UNIVERSAL, Kind.APP)
+    demand_agreement(context.host.runner, {artifact.path: _executable(context, artifact) for artifact in code})
     return plan
 
 
@@ -62,13 +64,17 @@ def _verify(context: Context, plan: Plan, artifact: Artifact) -> None:
 def _verify_code(context: Context, artifact: Artifact, path: Path) -> None:
     slices = context.toolchain.verify(path)
     _demand_same_slices(artifact, slices)
-    inside = path / "Contents" / "MacOS" / artifact.product if artifact.kind is Kind.APP else path
-    demand_agreement(context.host.runner, inside, artifact.path)
     if artifact.staple and artifact.staple.status is StapleStatus.STAPLED:
         ticket = context.toolchain.stapled(path)
         if ticket is None:
             raise VerificationError("its stapled ticket is gone", where=artifact.path)
-        _demand_proof(context, ticket, artifact, f"{artifact.path}/{STAPLED_TICKET}")
+        nested = [cdhash for slices in code_hashes(path).values() for cdhash in slices.values()]
+        _demand_proof(context, ticket, artifact, f"{artifact.path}/{STAPLED_TICKET}", nested)
+
+
+def _executable(context: Context, artifact: Artifact) -> Path:
+    path = context.path(artifact)
+    return path / "Contents" / "MacOS" / artifact.product if artifact.kind is Kind.APP else path
 
 
 def _verify_ticket(context: Context, plan: Plan, artifact: Artifact, path: Path) -> None:
@@ -78,9 +84,9 @@ def _verify_ticket(context: Context, plan: Plan, artifact: Artifact, path: Path)
             _demand_proof(context, ticket, tool, artifact.path)
 
 
-def _demand_proof(context: Context, ticket: bytes, artifact: Artifact, where: str) -> None:
+def _demand_proof(context: Context, ticket: bytes, artifact: Artifact, where: str, nested: Sequence[str] = ()) -> None:
     try:
-        context.toolchain.prove(ticket, [entry.cdhash for entry in artifact.slices])
+        context.toolchain.prove(ticket, [*(entry.cdhash for entry in artifact.slices), *nested])
     except VerificationError as error:
         raise error.at(where) from None
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from invoke import Collection
 
-from pipeline.tasks import checks, evidence, files, keychain, release
+from pipeline.tasks import checks, credentials, evidence, files, keychain, rehearsal, release
 
 namespace = Collection()
 for module in (release, evidence, checks):
     for name, found in Collection.from_module(module).tasks.items():
         namespace.add_task(found, name=name)
-namespace.add_collection(Collection.from_module(files), name="file")
-namespace.add_collection(Collection.from_module(keychain), name="keychain")
+for module, name in ((files, "file"), (credentials, "credentials"), (keychain, "keychain"), (rehearsal, "rehearsal")):
+    namespace.add_collection(Collection.from_module(module), name=name)
 
 __all__ = ["namespace"]

@@ -26,6 +26,11 @@ def configuration_of(host: Host, path: str | None) -> Configuration:
     return config.load(Path(path).absolute() if path else _BESIDE_TASKS, host)
 
 
+def credentials_file(host: Host, path: str | None) -> Path | None:
+    """The file that [notary] credentials names for the notary's keys; None is the system's keyring."""
+    return config.load_notary(Path(path).absolute() if path else _BESIDE_TASKS, host).credentials
+
+
 @contextmanager
 def assembled(
     host: Host, configuration: Configuration, *, writes: bool, allow_dirty: bool = False
@@ -37,6 +42,7 @@ def assembled(
         if writes:
             host.files.make_folder(folder)
             stack.enter_context(host.files.lock(folder / ".lock"))
+            host.files.remove_unfinished(folder)
             log = Journal(
                 host.files, host.clock, folder / "audit.jsonl", run=host.entropy.bytes(8).hex(), redact=host.redact
             )

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from pipeline import disk, tickets
+from pipeline.codesign.bundle_describe import describe_bundle
+from pipeline.codesign.bundle_reproduce import reproduce_bundle
 from pipeline.codesign.describe import describe, differences, form_of, render
+from pipeline.codesign.reproduce import FileReproduction
 from pipeline.codesign.reproduce import reproduce as sign_again
 from pipeline.codesign.requirements import compile_requirement
 from pipeline.codesign.signature import read_signature
 from pipeline.codesign.verified import VerifiedSlice
-from pipeline.errors import ConfigurationError, NotSupported, ReleaseError, VerificationError
+from pipeline.errors import ConfigurationError, ReleaseError, VerificationError
 from pipeline.host import Host
-from pipeline.macho import read_slices
+from pipeline.macho import MachSlice, read_slices
 from pipeline.tasks.signing import anchors_of, existing
 
 
@@ -36,43 +40,82 @@ def verify(host: Host, path: str, requirement: str | None, anchors: str | None, 
 
 
 def reproduce(host: Host, path: str, *, as_json: bool) -> None:
-    source = _file(existing(path))
+    source = existing(path)
+    if source.is_dir():
+        _reproduce_bundle(host, source, as_json=as_json)
+        return
     with disk.open_source(source) as opened:
         try:
             slices = read_slices(opened)
             found = sign_again(opened, slices)
-            forms = {one.arch: str(form_of(signature)) for one in slices if (signature := read_signature(one))}
+            forms = _forms(slices)
         except ReleaseError as error:
             raise error.at(path) from None
     if as_json:
-        document = [
-            {
-                "arch": one.arch,
-                "form": forms[one.arch],
-                "identical": one.is_identical,
-                "eras": list(one.eras),
-                "mode": list(one.modes),
-                "matches": [list(match) for match in one.matches],
-                "superblob": [list(match) for match in one.superblob_matches],
-            }
-            for one in found.slices
-        ]
-        host.console.result(
-            _document(
-                {"identical": found.is_identical, "slices": document, "file": [list(m) for m in found.whole_file]}
-            )
-        )
+        host.console.result(_document({"identical": found.is_identical, **_reproduced(found, forms)}))
     else:
-        for one in found.slices:
-            ways = ", ".join(f"{era} ({mode})" for era, mode in one.matches) or "no era that is known here"
-            whole = "; the whole SuperBlob too" if one.superblob_matches else ""
-            verdict = "identical" if one.is_identical else f"DIFFERS (form: {forms[one.arch]})"
-            host.console.result(f"{path}: {one.arch}: {verdict}: {ways}{whole}")
-        host.console.result(f"{path}: the whole file is {'identical' if found.whole_file else 'not identical'}")
+        _tell_reproduced(host, path, found, forms)
     if not found.is_identical:
         raise VerificationError(
             "signed again, a CodeDirectory comes out otherwise", where=path, remedy="file.inspect says who signed it"
         )
+
+
+def _reproduce_bundle(host: Host, path: Path, *, as_json: bool) -> None:
+    tree = disk.FolderTree(path)
+    try:
+        found = reproduce_bundle(tree, path.name)
+    except ReleaseError as error:
+        raise error.at(str(path)) from None
+    forms = {}
+    for one in found:
+        with tree.open(one.path) as opened:
+            forms[one.path] = _forms(read_slices(opened))
+    identical = all(one.is_identical for one in found)
+    if as_json:
+        code = [{"path": one.path, "seal": one.seal, **_reproduced(one.file, forms[one.path])} for one in found]
+        host.console.result(_document({"identical": identical, "code": code}))
+    else:
+        for one in found:
+            _tell_reproduced(host, str(path / one.path), one.file, forms[one.path])
+            if one.seal is not None:
+                verdict = "identical" if one.seal else "DIFFERS"
+                host.console.result(f"{path / one.path}: CodeResources: {verdict}")
+    if not identical:
+        raise VerificationError(
+            "signed again, a CodeDirectory or CodeResources comes out otherwise",
+            where=str(path),
+            remedy="file.inspect says who signed it",
+        )
+
+
+def _forms(slices: Sequence[MachSlice]) -> dict[str, str]:
+    return {one.arch: str(form_of(signature)) for one in slices if (signature := read_signature(one))}
+
+
+def _reproduced(found: FileReproduction, forms: Mapping[str, str]) -> dict[str, Any]:
+    slices = [
+        {
+            "arch": one.arch,
+            "form": forms[one.arch],
+            "identical": one.is_identical,
+            "eras": list(one.eras),
+            "mode": list(one.modes),
+            "matches": [list(match) for match in one.matches],
+            "superblob": [list(match) for match in one.superblob_matches],
+        }
+        for one in found.slices
+    ]
+    return {"slices": slices, "file": [list(match) for match in found.whole_file]}
+
+
+def _tell_reproduced(host: Host, path: str, found: FileReproduction, forms: Mapping[str, str]) -> None:
+    for one in found.slices:
+        ways = ", ".join(f"{era} ({mode})" for era, mode in one.matches) or "no era that is known here"
+        whole = "; the whole SuperBlob too" if one.superblob_matches else ""
+        verdict = "identical" if one.is_identical else f"DIFFERS (form: {forms[one.arch]})"
+        host.console.result(f"{path}: {one.arch}: {verdict}: {ways}{whole}")
+    host.console.result(f"{path}: the whole file is {'identical' if found.whole_file else 'not identical'}")
 
 
 def ticket(host: Host, path: str, other: str | None, anchors: str | None, *, as_json: bool) -> None:
@@ -84,7 +127,7 @@ def ticket(host: Host, path: str, other: str | None, anchors: str | None, *, as_
     except ReleaseError as error:
         raise VerificationError(error.message, where=path, remedy=error.remedy) from error
     code = existing(other) if other else Path(path) if Path(path).is_dir() else None
-    proved = {one.arch: (one.cdhash, tickets.covers(found, one.cdhash)) for one in _slices(host, code, anchors)}
+    proved = [(*one, tickets.covers(found, one[2])) for one in _code_hashes(host, code, anchors)]
     if as_json:
         hashes = [{"type": int(one.type), "hash": one.hash} for one in found.hashes]
         host.console.result(
@@ -93,7 +136,10 @@ def ticket(host: Host, path: str, other: str | None, anchors: str | None, *, as_
                     "time": found.time,
                     "flags": found.flags,
                     "hashes": hashes,
-                    "slices": [{"arch": a, "cdhash": c, "proved": yes} for a, (c, yes) in proved.items()],
+                    "slices": [
+                        {"path": where, "arch": arch, "cdhash": cdhash, "proved": yes}
+                        for where, arch, cdhash, yes in proved
+                    ],
                 }
             )
         )
@@ -103,10 +149,10 @@ def ticket(host: Host, path: str, other: str | None, anchors: str | None, *, as_
         )
         for one in found.hashes:
             host.console.result(f"  {one.hash} (hash type {int(one.type)})")
-        for arch, (cdhash, yes) in proved.items():
-            host.console.result(f"{code}: {arch}: {cdhash} {'is proved' if yes else 'is NOT in the ticket'}")
-    if missing := [arch for arch, (_cdhash, yes) in proved.items() if not yes]:
-        raise VerificationError(f"the ticket does not name slice {', '.join(missing)}", where=str(code))
+        for where, arch, cdhash, yes in proved:
+            host.console.result(f"{where}: {arch}: {cdhash} {'is proved' if yes else 'is NOT in the ticket'}")
+    if missing := [f"{where}: {arch}" for where, arch, _cdhash, yes in proved if not yes]:
+        raise VerificationError(f"the ticket does not name the slice {', '.join(missing)}", where=str(code))
 
 
 def diff(host: Host, one: str, other: str, *, as_json: bool) -> None:
@@ -130,22 +176,25 @@ def trust(host: Host, old: str, new: str, anchors: str | None) -> None:
         raise VerificationError("has no designated requirement that another build could satisfy", where=old)
 
 
-def _file(path: Path) -> Path:
-    if path.is_dir():
-        raise NotSupported("not for a bundle yet", where=str(path), remedy="give the executable inside it")
-    return path
-
-
 def _facts(path: Path) -> list[dict[str, Any]]:
-    with disk.open_source(_file(path)) as opened:
-        try:
+    try:
+        if path.is_dir():
+            return describe_bundle(disk.FolderTree(path), path.name)
+        with disk.open_source(path) as opened:
             return describe(read_slices(opened))
-        except ReleaseError as error:
-            raise error.at(str(path)) from None
+    except ReleaseError as error:
+        raise error.at(str(path)) from None
 
 
-def _slices(host: Host, path: Path | None, anchors: str | None) -> tuple[VerifiedSlice, ...]:
-    return disk.verify_path(path, anchors=anchors_of(host, anchors)) if path else ()
+def _code_hashes(host: Host, path: Path | None, anchors: str | None) -> list[tuple[str, str, str]]:
+    """Path, architecture and CDHash of every slice of a verified file, or of all signed code in a verified bundle."""
+    if path is None:
+        return []
+    verified = disk.verify_path(path, anchors=anchors_of(host, anchors))
+    if not path.is_dir():
+        return [(str(path), one.arch, one.cdhash) for one in verified]
+    found = disk.code_hashes(path).items()
+    return [(str(path / file), arch, cdhash) for file, slices in found for arch, cdhash in slices.items()]
 
 
 def _words(one: VerifiedSlice) -> str:

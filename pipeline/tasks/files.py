@@ -24,10 +24,14 @@ def inspect(context: InvokeContext, path: str, json: bool = False, debug: bool =
 
 @task(
     auto_shortflags=False,
+    iterable=["nested_entitlements"],
     help={
         "identity": "adhoc, or a .p12 or PEM file with certificate and key; its password is asked for",
         "identifier": "default: CFBundleIdentifier, else from the file's name",
         "entitlements": "a property list in XML; it goes into the signature verbatim",
+        "nested_entitlements": "PATTERN=FILE for code inside a bundle, e.g. Contents/XPCServices/*.xpc=x.plist, or "
+        "PATTERN=preserve; give it once for each",
+        "sign_archives": "sign the code in a bundle's jars, wheels and zips too; without it, it is told of",
         "requirements": "in the requirement language, or a file of it; default: the identity's designated requirement",
         "options": "flags such as runtime,library; none for none. Default: runtime, and none for adhoc",
         "era": "the generation of codesign whose bytes are made, e.g. macos-26 or macos-12",
@@ -43,6 +47,8 @@ def sign(
     identity: str = "adhoc",
     identifier: str | None = None,
     entitlements: str | None = None,
+    nested_entitlements: list[str] | None = None,
+    sign_archives: bool = False,
     requirements: str | None = None,
     options: str | None = None,
     era: str = "macos-26",
@@ -64,6 +70,8 @@ def sign(
             era=era,
             timestamp=timestamp,
             anchors=anchors,
+            nested_entitlements=tuple(nested_entitlements or ()),
+            sign_archives=sign_archives,
         )
         signing.sign(host, path, output or path, wish)
 

@@ -91,4 +91,5 @@ def _credentials(host: Host, configuration: Configuration) -> notary.NotaryCrede
         raise CredentialsError(
             "no credentials for the notary", where="[notary]", remedy="set profile, or credentials on a headless host"
         )
+    host.console.say(f"notary: credentials from {notary.kept_in(options.credentials)}")
     return notary.load_credentials(host, options.profile, options.credentials)

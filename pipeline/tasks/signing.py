@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pipeline import disk, identity
@@ -13,6 +14,8 @@ from pipeline.codesign.code_directory import Flags, parse_flags
 from pipeline.codesign.eras import era_named
 from pipeline.codesign.options import SigningOptions
 from pipeline.codesign.requirements import compile_requirements
+from pipeline.codesign.verified import VerifiedSlice
+from pipeline.config.app import PRESERVE
 from pipeline.errors import ConfigurationError, MalformedFile
 from pipeline.host import Host
 from pipeline.timestamps import TimestampClient
@@ -30,6 +33,8 @@ class Wish:
     era: str
     timestamp: str
     anchors: str | None
+    nested_entitlements: Sequence[str] = ()
+    sign_archives: bool = False
 
 
 def sign(host: Host, path: str, output: str, wish: Wish) -> None:
@@ -44,8 +49,7 @@ def sign(host: Host, path: str, output: str, wish: Wish) -> None:
         era=era_named(wish.era),
         anchors=anchors,
     )
-    call = disk.sign_bundle if source.is_dir() else disk.sign_file
-    signed = call(
+    signed = _signer(host, source, wish)(
         host.files,
         source,
         target,
@@ -53,9 +57,29 @@ def sign(host: Host, path: str, output: str, wish: Wish) -> None:
         who,
         _timestamper(host, wish, who, anchors),
         host.clock.now() if who else None,
+        told=lambda name, words: host.console.say(f"{target if name == source.name else target / name}: {words}"),
     )
     for one in signed:
         host.console.result(f"{target}: {one.arch}: {one.identifier}, CDHash {one.cdhash}, team {one.team or 'none'}")
+
+
+def _signer(host: Host, source: Path, wish: Wish) -> Callable[..., tuple[VerifiedSlice, ...]]:
+    patterns: dict[str, bytes | None] = {}
+    for given in wish.nested_entitlements:
+        pattern, separator, name = given.rpartition("=")
+        if not separator or not pattern or pattern in patterns:
+            raise ConfigurationError(
+                f"{given!r} is not PATTERN=FILE" if not pattern else f"{pattern!r} is given twice",
+                where="--nested-entitlements",
+                remedy='such as "Contents/XPCServices/*.xpc=service.plist"',
+            )
+        patterns[pattern] = None if name == PRESERVE else host.files.read(existing(name))
+    if source.is_dir():
+        nested = disk.choose_entitlements(source, patterns, archives=wish.sign_archives)
+        return partial(disk.sign_bundle, nested=nested, archives=wish.sign_archives)
+    if patterns or wish.sign_archives:
+        raise ConfigurationError("there is no nested code in a single file", where=str(source))
+    return disk.sign_file
 
 
 def strip(host: Host, path: str, output: str, era: str) -> None:

@@ -15,7 +15,7 @@ from pipeline.tickets.s8ch import (
     verify_coverage,
     verify_ticket,
 )
-from pipeline.tickets.staple import load_ticket, staple_bundle, stapled_ticket
+from pipeline.tickets.staple import load_ticket, staple_bundle, staple_container, stapled_ticket
 
 __all__ = [
     "APPLE_URL",
@@ -29,6 +29,7 @@ __all__ = [
     "load_ticket",
     "parse_ticket",
     "staple_bundle",
+    "staple_container",
     "stapled_ticket",
     "verify_coverage",
     "verify_ticket",

@@ -13,9 +13,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from pipeline.codesign.code_directory import HashType as DirectoryHash
+from pipeline.codesign.code_directory import parse_code_directory
+from pipeline.codesign.superblob import (
+    ALTERNATE_SLOTS,
+    Blob,
+    Magic,
+    Slot,
+    build_blob,
+    build_superblob,
+    parse_blob,
+    parse_superblob,
+)
 from pipeline.errors import MalformedFile
 from pipeline.host import Files
 from pipeline.host.files import refusals
+from pipeline.tickets.s8ch import HashType, TicketHash
 
 _TRAILER_SIZE = 512
 _TRAILER = struct.Struct(">4sI")
@@ -23,22 +36,15 @@ _MAGIC = b"koly"
 _VERSION = 4
 _SIGNATURE_AT = 296
 _SIGNATURE = struct.Struct(">QQ")
-_SUPERBLOB = struct.Struct(">III")
-_SUPERBLOB_MAGIC = 0xFADE0CC0
-_INDEX = struct.Struct(">II")
-_BLOB = struct.Struct(">II")
-_WRAPPER_MAGIC = 0xFADE0B01
-_TICKET_SLOT = 0x10002
 # A signature of an image has one short code directory, a CMS of 18,000 bytes at most and a ticket.
 _LARGEST_SIGNATURE = 16 * 1024 * 1024
-_MOST_BLOBS = 64
+_TYPES = {DirectoryHash.SHA1: HashType.SHA1, DirectoryHash.SHA256: HashType.SHA256}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Image:
     signature_at: int
-    slots: tuple[tuple[int, bytes], ...]
-    """Slot numbers with their blobs, headers included, in the order of the file."""
+    blobs: tuple[Blob, ...]
     trailer: bytes
 
 
@@ -51,13 +57,24 @@ def is_image(stream: BinaryIO) -> bool:
 
 def read_image_ticket(stream: BinaryIO, where: str) -> bytes | None:
     """The ticket in a disk image's signature; None where the image is unsigned or has none."""
-    image = _read(stream, where)
-    ticket = dict(image.slots).get(_TICKET_SLOT)
-    if ticket is None:
+    blobs = {blob.slot: blob.data for blob in _read(stream, where).blobs}
+    if Slot.TICKET not in blobs:
         return None
-    if _BLOB.unpack_from(ticket)[0] != _WRAPPER_MAGIC:
-        raise MalformedFile("the ticket's slot holds another kind of blob", where=where)
-    return ticket[_BLOB.size :]
+    try:
+        return parse_blob(blobs[Slot.TICKET], Magic.WRAPPER)
+    except MalformedFile as error:
+        raise error.at(where) from None
+
+
+def image_hashes(stream: BinaryIO, where: str) -> tuple[TicketHash, ...]:
+    """The CDHash by which a ticket names a disk image, that of its strongest hash; none where the image is unsigned."""
+    found = []
+    for blob in _read(stream, where).blobs:
+        if blob.slot == Slot.CODE_DIRECTORY or blob.slot in ALTERNATE_SLOTS:
+            directory = parse_code_directory(blob.data)
+            if directory.hash_type in _TYPES:
+                found.append(TicketHash(type=_TYPES[directory.hash_type], hash=directory.cdhash.hex()))
+    return tuple(sorted(found, key=lambda one: one.type)[-1:])
 
 
 def staple_image(files: Files, image: Path, output: Path, ticket: bytes) -> None:
@@ -69,11 +86,10 @@ def staple_image(files: Files, image: Path, output: Path, ticket: bytes) -> None
         if not is_image(stream):
             raise MalformedFile("not a disk image", where=str(image))
         parts = _read(stream, str(image))
-    if not parts.slots:
+    if not parts.blobs:
         raise MalformedFile("the disk image is not signed", where=str(image), remedy="sign it, then notarize it")
-    wrapped = _BLOB.pack(_WRAPPER_MAGIC, _BLOB.size + len(ticket)) + ticket
-    kept = [(slot, blob) for slot, blob in parts.slots if slot != _TICKET_SLOT]
-    signature = _superblob(sorted([*kept, (_TICKET_SLOT, wrapped)]))
+    kept = [blob for blob in parts.blobs if blob.slot != Slot.TICKET]
+    signature = build_superblob([*kept, Blob(slot=Slot.TICKET, data=build_blob(Magic.WRAPPER, ticket))])
     trailer = bytearray(parts.trailer)
     _SIGNATURE.pack_into(trailer, _SIGNATURE_AT, parts.signature_at, len(signature))
     temporary = output.with_name(f".{output.name}.{os.getpid()}.stapled")
@@ -93,36 +109,11 @@ def _read(stream: BinaryIO, where: str) -> _Image:
     trailer = stream.read(_TRAILER_SIZE)
     offset, length = _SIGNATURE.unpack_from(trailer, _SIGNATURE_AT)
     if offset == 0:
-        return _Image(signature_at=trailer_at, slots=(), trailer=trailer)
-    if offset + length != trailer_at or not _SUPERBLOB.size <= length <= _LARGEST_SIGNATURE:
+        return _Image(signature_at=trailer_at, blobs=(), trailer=trailer)
+    if offset + length != trailer_at or length > _LARGEST_SIGNATURE:
         raise MalformedFile("the disk image's signature does not end where its trailer begins", where=where)
     stream.seek(offset)
-    return _Image(signature_at=offset, slots=_slots(stream.read(length), where), trailer=trailer)
-
-
-def _slots(signature: bytes, where: str) -> tuple[tuple[int, bytes], ...]:
-    magic, length, count = _SUPERBLOB.unpack_from(signature)
-    if magic != _SUPERBLOB_MAGIC or length != len(signature) or count > _MOST_BLOBS:
-        raise MalformedFile("the disk image's signature is broken", where=where)
-    slots = []
-    for number in range(count):
-        at = _SUPERBLOB.size + number * _INDEX.size
-        if at + _INDEX.size > length:
-            raise MalformedFile("the index of the disk image's signature is cut short", where=where)
-        slot, offset = _INDEX.unpack_from(signature, at)
-        if offset + _BLOB.size > length:
-            raise MalformedFile(f"slot {slot:#x} begins behind the disk image's signature", where=where)
-        _, size = _BLOB.unpack_from(signature, offset)
-        if size < _BLOB.size or offset + size > length:
-            raise MalformedFile(f"slot {slot:#x} runs past the disk image's signature", where=where)
-        slots.append((slot, signature[offset : offset + size]))
-    return tuple(slots)
-
-
-def _superblob(slots: list[tuple[int, bytes]]) -> bytes:
-    offset = _SUPERBLOB.size + len(slots) * _INDEX.size
-    index, blobs = b"", b""
-    for slot, blob in slots:
-        index += _INDEX.pack(slot, offset + len(blobs))
-        blobs += blob
-    return _SUPERBLOB.pack(_SUPERBLOB_MAGIC, offset + len(blobs), len(slots)) + index + blobs
+    try:
+        return _Image(signature_at=offset, blobs=parse_superblob(stream.read(length)), trailer=trailer)
+    except MalformedFile as error:
+        raise error.at(where) from None

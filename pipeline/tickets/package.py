@@ -7,6 +7,7 @@ terminator without data.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import struct
 from pathlib import Path
@@ -15,9 +16,13 @@ from typing import BinaryIO
 from pipeline.errors import MalformedFile
 from pipeline.host import Files
 from pipeline.host.files import refusals
-from pipeline.tickets.s8ch import LARGEST_TICKET
+from pipeline.tickets.s8ch import LARGEST_TICKET, HashType, TicketHash
 
 _XAR_MAGIC = b"xar!"
+_XAR_HEADER = struct.Struct(">4sHHQQI")
+_CHECKSUMS = {1: ("sha1", HashType.SHA1), 3: ("sha256", HashType.SHA256)}
+# The table of contents of a package with a million files.
+_LARGEST_TABLE = 256 * 1024 * 1024
 _TRAILER = struct.Struct("<4sHHII")
 _MAGIC = b"t8lr"
 _VERSION = 1
@@ -36,6 +41,24 @@ def read_package_ticket(stream: BinaryIO, where: str) -> bytes | None:
     """The ticket in the records of a flat package, None where it has none; MalformedFile where they are broken."""
     ticket, _ = _walk(stream, where)
     return ticket
+
+
+def package_hashes(stream: BinaryIO, where: str) -> tuple[TicketHash, ...]:
+    """The checksum of a flat package's table of contents, by which a ticket names it.
+
+    It is that of the table as it is compressed (xar.h; recomputed for published packages), cut to 20 bytes.
+    """
+    stream.seek(0)
+    try:
+        _, header_size, _, length, _, algorithm = _XAR_HEADER.unpack(stream.read(_XAR_HEADER.size))
+    except struct.error as error:
+        raise MalformedFile("a flat package cut short", where=where) from error
+    if algorithm not in _CHECKSUMS or length > _LARGEST_TABLE:
+        raise MalformedFile(f"a flat package with checksums of kind {algorithm}, or too large a table", where=where)
+    stream.seek(header_size)
+    name, kind = _CHECKSUMS[algorithm]
+    digest = hashlib.new(name, stream.read(length), usedforsecurity=False).hexdigest()
+    return (TicketHash(type=kind, hash=digest[:40]),)
 
 
 def staple_package(files: Files, package: Path, output: Path, ticket: bytes) -> None:

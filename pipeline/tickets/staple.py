@@ -1,4 +1,4 @@
-"""Where a ticket is kept: read from a bundle, package, disk image or ticket file; stapled to a bundle.
+"""Where a ticket is kept: read from, and stapled to, a bundle, a flat package or a disk image.
 
 In a bundle it is the regular file `Contents/CodeResources`, which the seal leaves out, so that stapling breaks no
 signature (Apple's Security, notarization.cpp). A bare Mach-O file and a zip have no place for one.
@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipeline.errors import MalformedFile, StapleError, VerificationError
 from pipeline.host import Files
 from pipeline.host.files import refusals
-from pipeline.tickets.image import is_image, read_image_ticket
-from pipeline.tickets.package import is_package, read_package_ticket
+from pipeline.tickets.image import image_hashes, is_image, read_image_ticket, staple_image
+from pipeline.tickets.package import is_package, package_hashes, read_package_ticket, staple_package
 from pipeline.tickets.s8ch import LARGEST_TICKET, MAGIC, verify_coverage, verify_ticket
 
 _MAGIC_IN_BASE64 = base64.b64encode(MAGIC)[:4]
@@ -47,6 +47,34 @@ def staple_bundle(
     files.write(place, ticket)
     if stapled_ticket(bundle) != ticket:
         raise StapleError("the ticket did not read back as it was written", where=str(place), remedy="staple again")
+
+
+def staple_container(files: Files, path: Path, output: Path, ticket: bytes, *, roots: Sequence[bytes]) -> None:
+    """Staple a ticket to a flat package or a signed disk image, if it is genuine and names it; `output` may be `path`.
+
+    It appears by one rename, and is read back. Raises StapleError for what is neither, and for another's ticket.
+    """
+    write: Callable[[Files, Path, Path, bytes], None]
+    with refusals(path), path.open("rb") as stream:
+        if is_package(stream):
+            hashes, write = package_hashes(stream, str(path)), staple_package
+        elif is_image(stream):
+            hashes, write = image_hashes(stream, str(path)), staple_image
+        else:
+            raise StapleError(
+                "neither a flat package nor a disk image: there is no place for a ticket",
+                where=str(path),
+                remedy="only apps and other bundles, flat packages and disk images can be stapled",
+            )
+    try:
+        genuine = verify_ticket(ticket, roots)
+        for one in hashes:
+            verify_coverage(genuine, [one.hash], one.type)
+    except VerificationError as error:
+        raise StapleError(error.message, where=str(path), remedy=error.remedy) from error
+    write(files, path, output, ticket)
+    if stapled_ticket(output) != ticket:
+        raise StapleError("the ticket did not read back as it was written", where=str(output), remedy="staple again")
 
 
 def stapled_ticket(path: Path) -> bytes | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
 from pipeline.errors import StapleError
 from pipeline.model import NotaryMode, Slice
+from pipeline.notary import NotaryLog
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,13 @@ class SignRequest:
     entitlements: bytes | None
     """The plist verbatim."""
     era: str
+    nested_entitlements: Mapping[str, bytes | None] = field(default_factory=dict)
+    """Of code in a bundle: pattern of paths → the plist verbatim, or None to preserve what the code has. Code that no
+    pattern names gets none. `pipeline.disk.bundle_entitlements` has the rule, and answers for each path."""
+    sign_archives: bool = False
+    """Code in a bundle's jars, wheels and zips: is it signed, or only told of?"""
+    told: Callable[[str, str], None] = lambda _path, _words: None
+    """Hears of code in archives that is left as it is, and of every change of entitlements: a path, and the words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,13 +39,12 @@ class ArchiveToNotarize:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notarized:
-    """An accepted submission and what the notary's log says it covers."""
+    """An accepted submission and the notary's log of it."""
 
     archive: ArchiveToNotarize
     submission: str
-    covered: frozenset[tuple[str, str]]
-    """(architecture, cdhash in hex) of every Mach-O slice that the log lists."""
-    warnings: tuple[str, ...]
+    log: NotaryLog
+    """As the notary gave it, parsed and not judged: the notarize stage holds it against what was signed."""
 
 
 class NotStapleable(StapleError):
@@ -74,7 +81,10 @@ class Toolchain(Protocol):
     def notarize(
         self, archives: Sequence[ArchiveToNotarize], folder: Path, *, wait: timedelta, mode: NotaryMode, event: Event
     ) -> tuple[Notarized, ...]:
-        """Submit each archive once, wait, read the log. Raises NotaryPending or NotaryRejected."""
+        """Submit each archive once, wait, read the log. Raises NotaryPending or NotaryRejected.
+
+        Whether the log covers every slice is not for a toolchain to say: it hands over the log itself.
+        """
         ...
 
     def tickets(self, cdhashes: Sequence[str]) -> Mapping[str, bytes]:

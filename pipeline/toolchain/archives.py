@@ -16,23 +16,12 @@ def submittable(archives: Sequence[ArchiveToNotarize]) -> list[notary.Archive]:
 def told(
     archives: Sequence[ArchiveToNotarize], verdicts: Sequence[notary.Verdict], event: Event
 ) -> tuple[Notarized, ...]:
-    """What the verdicts cover, each written to the log."""
+    """The verdicts in the stages' type, each written to the log."""
     given = {archive.sha256: archive for archive in archives}
     notarized = []
     for verdict in verdicts:
-        covered = frozenset(
-            (entry.arch, entry.cdhash)
-            for entry in verdict.ticket_contents
-            if entry.arch is not None and entry.digest_algorithm == "SHA-256"
-        )
         warnings = tuple(f"{issue.path}: {issue.message}" for issue in verdict.log.issues or ())
         event("accepted", submission=verdict.submission, sha256=verdict.archive.sha256, warnings=warnings)
-        notarized.append(
-            Notarized(
-                archive=given[verdict.archive.sha256],
-                submission=verdict.submission,
-                covered=covered,
-                warnings=warnings,
-            )
-        )
+        archive = given[verdict.archive.sha256]
+        notarized.append(Notarized(archive=archive, submission=verdict.submission, log=verdict.log))
     return tuple(notarized)

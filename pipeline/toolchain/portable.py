@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from threading import Lock
@@ -19,15 +20,15 @@ from pipeline.codesign.verified import VerifiedSlice
 from pipeline.errors import ConfigurationError, MalformedFile, SigningError, StapleError, ToolMissing, VerificationError
 from pipeline.host import Host
 from pipeline.model import NotaryMode, Slice, World
-from pipeline.timestamps import TimestampClient
+from pipeline.timestamps import RetryPolicy, TimestampClient
 from pipeline.toolchain import ArchiveToNotarize, Event, Notarized, NotStapleable, SignRequest
 from pipeline.toolchain.archives import submittable, told
 from pipeline.toolchain.services import Services
 
 # A rehearsal's services answer at once; Apple's policies are the defaults of their rooms.
-_AT_ONCE = tickets.LookupPolicy(
-    pauses=(timedelta(milliseconds=50),) * 4, publication=(timedelta(milliseconds=50),) * 10
-)
+_A_MOMENT = timedelta(milliseconds=50)
+_TICKETS_AT_ONCE = tickets.LookupPolicy(pauses=(_A_MOMENT,) * 4, publication=(_A_MOMENT,) * 10)
+_TIMESTAMPS_AT_ONCE = RetryPolicy(waits=(_A_MOMENT,) * 5)
 
 
 class PortableToolchain:
@@ -81,7 +82,9 @@ class PortableToolchain:
         return self._sign(disk.sign_file, source, output, request)
 
     def sign_bundle(self, source: Path, output: Path, request: SignRequest) -> tuple[Slice, ...]:
-        return self._sign(disk.sign_bundle, source, output, request)
+        nested = disk.choose_entitlements(source, request.nested_entitlements, archives=request.sign_archives)
+        sign = partial(disk.sign_bundle, nested=nested, archives=request.sign_archives)
+        return self._sign(sign, source, output, request)
 
     def _sign(
         self, sign: Callable[..., tuple[VerifiedSlice, ...]], source: Path, output: Path, request: SignRequest
@@ -103,6 +106,7 @@ class PortableToolchain:
                 services.identity,
                 timestamper=self._timestamper(services),
                 signing_time=self._host.clock.now() if services.identity else None,
+                told=request.told,
             )
         except MalformedFile as error:
             raise SigningError(error.message, where=error.where or str(source), remedy=error.remedy) from error
@@ -113,7 +117,13 @@ class PortableToolchain:
             return None
         host = self._host
         return TimestampClient(
-            host.http, host.clock, host.entropy, services.timestamp_url, roots=services.anchors.timestamp_roots
+            host.http,
+            host.clock,
+            host.entropy,
+            services.timestamp_url,
+            roots=services.anchors.timestamp_roots,
+            retries=None if self._world is World.REAL else _TIMESTAMPS_AT_ONCE,
+            told=host.console.say,
         ).token
 
     def join(self, thins: Sequence[Path], output: Path) -> tuple[Slice, ...]:
@@ -149,7 +159,7 @@ class PortableToolchain:
         url = self.services.tickets_url
         if url is None:
             raise StapleError(f'world "{self._world}" has no tickets')
-        policy = None if self._world is World.REAL else _AT_ONCE
+        policy = None if self._world is World.REAL else _TICKETS_AT_ONCE
         return tickets.TicketClient(self._host.http, self._host.clock, url, policy).wait_for(cdhashes)
 
     def staple(self, bundle: Path, ticket: bytes, cdhashes: Sequence[str]) -> None:
@@ -168,7 +178,11 @@ class PortableToolchain:
             raise VerificationError(error.message, where=error.where, remedy=error.remedy) from error
 
     def verify(self, path: Path) -> tuple[Slice, ...]:
-        return tuple(map(slice_of, disk.verify_path(path, anchors=self.services.anchors, strict_padding=True)))
+        try:
+            found = disk.verify_path(path, anchors=self.services.anchors, strict_padding=True)
+        except MalformedFile as error:
+            raise VerificationError(f"header: {error.message}", where=error.where or str(path)) from error
+        return tuple(map(slice_of, found))
 
     def try_out(self, path: Path, slices: Sequence[Slice], version: str) -> Mapping[str, str]:
         return {"gatekeeper": "not asked: the portable toolchain has none"}

@@ -1,13 +1,14 @@
 """What LIEF, a parser written by others, reads in a Mach-O file, held against what our own parser reads.
 
-LIEF holds a file several times over, so it reads in a child process, one file at a time: `python -m
-pipeline.toolchain.second_opinion FILE` prints what it found as JSON. It judges no signature.
+LIEF holds a file several times over, so it reads in a child process, one file after another: `python -m
+pipeline.toolchain.second_opinion FILE…` prints what it found as JSON. It judges no signature.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.errors import VerificationError
@@ -17,22 +18,26 @@ Reading = dict[str, object]
 """Of one slice: arch, type, uuid, offset, size, libraries, segments {name: [offset, size]}, signature likewise."""
 
 
-def demand_agreement(runner: Runner, path: Path, name: str) -> None:
-    """VerificationError unless LIEF and our parser agree, value by value, on every slice of `path`; `name` is said."""
-    completed = runner.run([sys.executable, "-m", "pipeline.toolchain.second_opinion", path])
+def demand_agreement(runner: Runner, paths: Mapping[str, Path]) -> None:
+    """VerificationError unless LIEF and our parser agree, value by value, on every slice of these Mach-O files.
+
+    `paths`: what a file is called in messages → the file.
+    """
+    completed = runner.run([sys.executable, "-m", "pipeline.toolchain.second_opinion", *paths.values()])
     if completed.returncode != 0:
-        raise VerificationError(f"LIEF cannot read it: {completed.last_lines(3)}", where=name)
-    theirs: list[Reading] = json.loads(completed.stdout)
-    ours = _our_reading(path)
-    if len(theirs) != len(ours):
-        raise VerificationError(f"LIEF finds {len(theirs)} slices, our parser {len(ours)}", where=name)
-    for mine, other in zip(ours, theirs, strict=True):
-        for key in mine:
-            if mine[key] != other[key]:
-                raise VerificationError(
-                    f"LIEF and our parser differ on {key}: {other[key]} and {mine[key]}",
-                    where=f"{name}: {mine['arch']}",
-                )
+        raise VerificationError(f"LIEF cannot read it: {completed.last_lines(3)}", where=", ".join(paths))
+    readings: list[list[Reading]] = json.loads(completed.stdout)
+    for (name, path), theirs in zip(paths.items(), readings, strict=True):
+        ours = _our_reading(path)
+        if len(theirs) != len(ours):
+            raise VerificationError(f"LIEF finds {len(theirs)} slices, our parser {len(ours)}", where=name)
+        for mine, other in zip(ours, theirs, strict=True):
+            for key in mine:
+                if mine[key] != other[key]:
+                    raise VerificationError(
+                        f"LIEF and our parser differ on {key}: {other[key]} and {mine[key]}",
+                        where=f"{name}: {mine['arch']}",
+                    )
 
 
 def _our_reading(path: Path) -> list[Reading]:
@@ -63,7 +68,7 @@ def _their_reading(path: str) -> list[Reading]:
     lief.logging.disable()  # it speaks on standard output, where the JSON goes
     fat = lief.MachO.parse(path)
     if fat is None:
-        raise SystemExit("not a Mach-O file")
+        raise SystemExit(f"{path} is not a Mach-O file")
     names = {
         lief.MachO.Header.CPU_TYPE.ARM64: "arm64",
         lief.MachO.Header.CPU_TYPE.X86_64: "x86_64",
@@ -88,4 +93,4 @@ def _their_reading(path: str) -> list[Reading]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(_their_reading(sys.argv[1])))
+    print(json.dumps([_their_reading(path) for path in sys.argv[1:]]))

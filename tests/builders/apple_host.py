@@ -95,7 +95,7 @@ def thins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = folder / "tool.c"
     source.write_text("int main(void) { return 0; }\n")
     for arch, target in _TARGETS.items():
-        argv = [sys.executable, "-m", "ziglang", "cc", "-target", target, "-O2", "-o", folder / arch, source]
+        argv = [sys.executable, "-m", "ziglang", "cc", "-target", target, "-O2", "-o", str(folder / arch), str(source)]
         subprocess.run(argv, check=True, capture_output=True)
     return folder
 

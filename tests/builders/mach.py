@@ -134,20 +134,7 @@ def _lay_out(shape: Shape, head_size: int) -> tuple[bytes, bytes, int]:
         commands.append(_segment(is_64, "__LINKEDIT", vm + data_end, _up(len(link), page), data_end, len(link), []))
     symoff, stroff = data_end, data_end + len(symbols)
     commands.append(struct.pack("<6I", 0x2, 24, symoff, 1, stroff, len(names)))
-    if shape.uuid is not None:
-        commands.append(struct.pack("<2I", 0x1B, 24) + shape.uuid)
-    if shape.minimum is not None and shape.version_min:
-        commands.append(struct.pack("<4I", 0x24, 16, version(shape.minimum), version(shape.sdk)))
-    elif shape.minimum is not None:
-        commands.append(struct.pack("<6I", 0x32, 24, shape.platform, version(shape.minimum), version(shape.sdk), 0))
-    commands += [_library(0xC, name) for name in shape.libraries]
-    if shape.kind == "execute":
-        commands.append(struct.pack("<2I2Q", 0x80000028, 24, offset, 0))
-    if shape.kind == "dylib":
-        commands.append(_library(0xD, "@rpath/libtest.dylib"))
-    if signature is not None:
-        commands.append(struct.pack("<4I", 0x1D, 16, *signature))
-    commands += shape.extra
+    commands += _other_commands(shape, offset, signature)
     head = struct.pack(
         "<7I",
         0xFEEDFACF if is_64 else 0xFEEDFACE,
@@ -160,6 +147,25 @@ def _lay_out(shape: Shape, head_size: int) -> tuple[bytes, bytes, int]:
     head += (b"\0" * 4 if is_64 else b"") + b"".join(commands)
     before = (head.ljust(offset, b"\0") + content).ljust(text_end, b"\0")
     return before, bytes(data_end - text_end - shape.size) + link + shape.trailing, len(head)
+
+
+def _other_commands(shape: Shape, entry: int, signature: tuple[int, int] | None) -> list[bytes]:
+    """The load commands behind segments and symbol table."""
+    commands: list[bytes] = []
+    if shape.uuid is not None:
+        commands.append(struct.pack("<2I", 0x1B, 24) + shape.uuid)
+    if shape.minimum is not None and shape.version_min:
+        commands.append(struct.pack("<4I", 0x24, 16, version(shape.minimum), version(shape.sdk)))
+    elif shape.minimum is not None:
+        commands.append(struct.pack("<6I", 0x32, 24, shape.platform, version(shape.minimum), version(shape.sdk), 0))
+    commands += [_library(0xC, name) for name in shape.libraries]
+    if shape.kind == "execute":
+        commands.append(struct.pack("<2I2Q", 0x80000028, 24, entry, 0))
+    if shape.kind == "dylib":
+        commands.append(_library(0xD, "@rpath/libtest.dylib"))
+    if signature is not None:
+        commands.append(struct.pack("<4I", 0x1D, 16, *signature))
+    return [*commands, *shape.extra]
 
 
 def _segment(

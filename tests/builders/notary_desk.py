@@ -43,10 +43,10 @@ class Desk:
         return host_with(self.clock, self.terminal, observe)
 
     def archive(self, name: str = "tool-1.0.zip", content: bytes = b"hello") -> Archive:
-        """A zip that holds no code; the levers say what the notary makes of it."""
+        """A zip that holds no code, the same bytes each time; the levers say what the notary makes of it."""
         path = self.folder / name
         with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("readme.txt", content)
+            archive.writestr(zipfile.ZipInfo("readme.txt"), content)
         data = path.read_bytes()
         return Archive(path=path, sha256=hashlib.sha256(data).hexdigest(), size=len(data))
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import plistlib
+import subprocess
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+from builders.clients import need
+from builders.mach import image
 from builders.signature_parts import WITH_DER, Parts
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +24,7 @@ from pipeline.codesign.entitlements import (
     parse_entitlements,
     parse_entitlements_der,
 )
+from pipeline.codesign.superblob import Magic, Slot, blob_length, parse_blob, parse_superblob
 from pipeline.errors import MalformedFile, ReleaseError, SigningError
 
 # What codesign of macOS 12 and later wrote, as the tests of apple-codesign record it (plist_der.rs, DER_*).
@@ -62,6 +67,30 @@ def test_der_is_what_codesign_wrote(values: dict[str, Any], expected: str) -> No
     assert parse_entitlements_der(encoded) == values
 
 
+@pytest.mark.rcodesign
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"b": [1, -129, {"z": True, "a": [[], {}]}], "a": {"k": {"k": "v"}}, "long": "x" * 300},
+        {"umlaut": "Käse", "日本": "語", "i": 1 << 40, "j": -(1 << 62)},
+        {"com.apple.security.cs.allow-jit": True, "com.apple.security.app-sandbox": False, "com": 0},
+    ],
+    ids=["empty", "nested", "beyond ASCII", "common"],
+)
+def test_rcodesign_writes_the_same_der(values: dict[str, Any], tmp_path: Path) -> None:
+    """Of the same XML; keys here are such that both ways of ordering them agree."""
+    rcodesign = str(need("rcodesign"))
+    (tmp_path / "tool").write_bytes(image(arch="arm64"))
+    (tmp_path / "entitlements").write_bytes(plistlib.dumps(values))
+    signing = [rcodesign, "sign", "--entitlements-xml-path", "entitlements", "tool", "signed"]
+    subprocess.run(signing, cwd=tmp_path, check=True, capture_output=True)
+    extracting = [rcodesign, "extract", "signature-raw", "signed"]
+    raw = subprocess.run(extracting, cwd=tmp_path, check=True, capture_output=True).stdout
+    blobs = {blob.slot: blob.data for blob in parse_superblob(raw[: blob_length(raw)])}
+    assert parse_blob(blobs[Slot.ENTITLEMENTS_DER], Magic.ENTITLEMENTS_DER) == entitlements_der(values)
+
+
 @pytest.mark.parametrize(
     ("value", "content"),
     [(127, "7f"), (128, "0080"), (-128, "80"), (-129, "ff7f"), ((1 << 63) - 1, "7fffffffffffffff"),
@@ -81,6 +110,15 @@ def test_kinds_that_codesign_refuses_are_refused(value: object) -> None:
     """Numbers beyond 64 bits, reals, data, dates: a signing error, not a guess."""
     with pytest.raises(SigningError):
         entitlements_der({"key": value})
+
+
+def test_a_constraint_may_hold_data() -> None:
+    """A launch constraint names a CDHash as an OCTET STRING; in entitlements the same bytes are refused."""
+    encoded = entitlements_der({"cdhash": bytes(20)}, data_allowed=True)
+    assert encoded.endswith(b"\x04\x14" + bytes(20))
+    assert parse_entitlements_der(encoded, data_allowed=True) == {"cdhash": bytes(20)}
+    with pytest.raises(MalformedFile):
+        parse_entitlements_der(encoded)
 
 
 def test_keys_and_texts_beyond_ascii_keep_their_utf8() -> None:

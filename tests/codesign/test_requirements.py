@@ -165,6 +165,44 @@ def test_a_set_holds_requirements_by_type() -> None:
     assert build_requirement_set({}) == bytes.fromhex("fade0c01 0000000c 00000000")
 
 
+# Requirements that Apple's own source carries compiled, with the text beside them (LWCRHelper.mm, Security 61901).
+_GENERIC = "anchor apple generic and "
+BY_APPLE = {
+    "anchor apple": "00000003",
+    _GENERIC + "certificate leaf[field.1.2.840.113635.100.6.1.25.1]": (
+        "00000006 0000000f 0000000e 00000000 0000000b 2a864886f76364060119 01 00 00000000"
+    ),
+    _GENERIC + "certificate 1[field.1.2.840.113635.100.6.2.6] and certificate leaf[field.1.2.840.113635.100.6.1.13]": (
+        "00000006 00000006 0000000f 0000000e 00000001 0000000a 2a864886f76364060206 0000 00000000"
+        "0000000e 00000000 0000000a 2a864886f7636406010d 0000 00000000"
+    ),
+    _GENERIC + "certificate 1[field.1.2.840.113635.100.6.2.1] and (certificate leaf[field.1.2.840.113635.100.6.1.2] or"
+    " certificate leaf[field.1.2.840.113635.100.6.1.12])": (
+        "00000006 00000006 0000000f 0000000e 00000001 0000000a 2a864886f76364060201 0000 00000000 00000007"
+        "0000000e 00000000 0000000a 2a864886f76364060102 0000 00000000"
+        "0000000e 00000000 0000000a 2a864886f7636406010c 0000 00000000"
+    ),
+    _GENERIC + "(certificate leaf[field.1.2.840.113635.100.6.1.9] or"
+    " certificate leaf[field.1.2.840.113635.100.6.1.9.1] or certificate leaf[field.1.2.840.113635.100.6.1.3] or"
+    " certificate leaf[field.1.2.840.113635.100.6.1.3.1] or certificate leaf[field.1.2.840.113635.100.6.1.24] or"
+    " certificate leaf[field.1.2.840.113635.100.6.1.24.1])": (
+        "00000006 0000000f 00000007 00000007 00000007 00000007 00000007"
+        "0000000e 00000000 0000000a 2a864886f76364060109 0000 00000000"
+        "0000000e 00000000 0000000b 2a864886f76364060109 01 00 00000000"
+        "0000000e 00000000 0000000a 2a864886f76364060103 0000 00000000"
+        "0000000e 00000000 0000000b 2a864886f76364060103 01 00 00000000"
+        "0000000e 00000000 0000000a 2a864886f76364060118 0000 00000000"
+        "0000000e 00000000 0000000b 2a864886f76364060118 01 00 00000000"
+    ),
+}
+
+
+@pytest.mark.parametrize("text", BY_APPLE, ids=lambda text: text[:70])
+def test_apples_own_texts_compile_to_apples_own_bytes(text: str) -> None:
+    """Both stand in Apple's source, side by side."""
+    assert compile_requirement(text)[12:] == bytes.fromhex(BY_APPLE[text])
+
+
 def test_times_are_seconds_since_2001() -> None:
     """The rule of the system policy for what was made before notarization began, in Apple's bytes."""
     text = 'certificate leaf[timestamp.1.2.840.113635.100.6.1.33] < timestamp "20190408000000Z"'

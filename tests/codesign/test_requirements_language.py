@@ -77,6 +77,13 @@ def test_many_conditions_are_no_trouble() -> None:
     assert requirement_text(compile_requirement(text)) == text
 
 
+@pytest.mark.parametrize("key", ["a.0b", "a..b", "a.", ".a", "com.example.3d"])
+def test_a_key_that_is_no_name_is_printed_in_quotes(key: str) -> None:
+    """A key with dots that the grammar cannot read bare gets its quotes back."""
+    text = f'entitlement["{key}"] /* exists */'
+    assert requirement_text(compile_requirement(text)) == text
+
+
 @given(st.text(max_size=60))
 def test_any_text_is_a_requirement_or_our_error(text: str) -> None:
     """The compiler leaks no other exception."""

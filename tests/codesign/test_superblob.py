@@ -59,6 +59,7 @@ BROKEN = {
     "too long": _word(1, len(GOOD) + 1),
     "too short": _word(1, len(GOOD) - 1),
     "a byte more": GOOD + b"\0",
+    "bytes in a gap": GOOD[:4] + struct.pack(">I", len(GOOD) + 4) + GOOD[8:] + b"\0\0\0\1",
     "a byte less": GOOD[:-1],
     "a million blobs": _word(2, 1_000_000),
     "a blob more": _word(2, 3),
@@ -71,7 +72,6 @@ BROKEN = {
     "a slot twice": _word(5, 2),
     "a blob longer than what is left": GOOD[:32] + struct.pack(">I", 0xFFFFFFFF) + GOOD[36:],
     "a blob of no length": GOOD[:32] + struct.pack(">I", 0) + GOOD[36:],
-    "a blob that leaves a gap": GOOD[:32] + struct.pack(">I", 8) + GOOD[36:],
 }
 
 
@@ -80,6 +80,14 @@ def test_a_broken_superblob_is_refused(data: bytes) -> None:
     """Gaps, overlaps and lengths that do not fit are a MalformedFile."""
     with pytest.raises(MalformedFile):
         parse_superblob(data)
+
+
+def test_zeros_before_the_first_blob_are_fine() -> None:
+    """LLVM's linker aligns its only blob to 8 bytes."""
+    data = struct.pack(">7I", 0xFADE0CC0, 32, 1, 0x10000, 24, 0, 0xFADE0B01) + struct.pack(">I", 8)
+    assert parse_superblob(data) == (Blob(slot=0x10000, data=EMPTY_WRAPPER),)
+    with pytest.raises(MalformedFile, match="are not zero"):
+        parse_superblob(data[:23] + b"\1" + data[24:])
 
 
 def test_a_blob_of_another_kind_is_refused() -> None:

@@ -10,10 +10,14 @@ import pytest
 from builders.real_binaries import package
 
 from pipeline.codesign.bundle import find_bundle
+from pipeline.codesign.bundle_code import parts
+from pipeline.codesign.bundle_describe import describe_bundle
+from pipeline.codesign.bundle_reproduce import reproduce_bundle
 from pipeline.codesign.code_directory import HashType
+from pipeline.codesign.describe import differences
 from pipeline.codesign.eras import era_named
 from pipeline.codesign.options import SigningOptions
-from pipeline.codesign.seal import build_seal, nested_code
+from pipeline.codesign.seal import build_seal
 from pipeline.disk import FolderTree, sign_bundle, verify_path
 from pipeline.errors import VerificationError
 from pipeline.host import Files
@@ -53,8 +57,45 @@ def test_a_seal_comes_out_byte_for_byte(name: str) -> None:
     folder = real(name)
     tree = FolderTree(folder)
     bundle = find_bundle(tree, name=folder.name)
-    assert nested_code(tree, bundle) == ()
+    assert not [part for part in parts(tree, bundle) if part.nested]
     assert build_seal(tree, bundle, [HashType.SHA256], {}) == (folder / bundle.seal_path).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["redirector", *QT])
+def test_a_bundle_is_reproduced(name: str) -> None:
+    """Every CodeDirectory and every seal in codesign's bundles comes out of our engine as it is."""
+    folder = real(name)
+    found = reproduce_bundle(FolderTree(folder), folder.name)
+    assert [(one.is_identical, one.seal) for one in found] == [(True, True)] * (2 if name == "redirector" else 1)
+    assert all("macos-26" in one.file.slices[0].eras for one in found)
+
+
+def test_another_seal_is_told(tmp_path: Path) -> None:
+    """A seal that codesign would not have written for these files is not called identical."""
+    copy = tmp_path / "Assistant.app"
+    shutil.copytree(qt("Assistant"), copy)
+    (copy / "Contents/Resources/added").write_bytes(b"")
+    (found,) = reproduce_bundle(FolderTree(copy), copy.name)
+    assert (found.file.is_identical, found.seal, found.is_identical) == (True, False, False)
+
+
+def test_a_bundle_is_described() -> None:
+    """Every slice and every seal is told with its path and what it says."""
+    folder = redirector()
+    facts = describe_bundle(FolderTree(folder), folder.name)
+    assert [(one["path"].rpartition("/")[2], one.get("arch")) for one in facts] == [
+        ("org.mitmproxy.macos-redirector.network-extension", "x86_64"),
+        ("org.mitmproxy.macos-redirector.network-extension", "arm64"),
+        ("CodeResources", None),
+        ("Mitmproxy Redirector", "x86_64"),
+        ("Mitmproxy Redirector", "arm64"),
+        ("CodeResources", None),
+    ]
+    seal = facts[-1]["seal"]
+    recorded = plistlib.loads((folder / "Contents/_CodeSignature/CodeResources").read_bytes())
+    assert (seal["version"], seal["rules"], seal["files"]) == (2, "codesign's own", len(recorded["files2"]))
+    assert differences(facts, facts) == ()
+    assert "Mitmproxy Redirector: arm64" in differences(facts, facts[:-2])[0].field
 
 
 @pytest.mark.parametrize("name", BUNDLES)

@@ -6,6 +6,7 @@ import hashlib
 import os
 import plistlib
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,11 @@ from builders import bundles, chain, mach
 from builders.bundles import framework, info, plugin, under, write
 from builders.clients import need
 
-from pipeline.codesign.code_directory import Flags
+from pipeline.codesign.code_directory import Flags, HashType
 from pipeline.codesign.eras import era_named
 from pipeline.codesign.options import SigningOptions
-from pipeline.disk import sign_bundle, verify_path
-from pipeline.errors import ConfigurationError, SigningError
+from pipeline.disk import sign_bundle, strip, verify_path
+from pipeline.errors import ConfigurationError, SigningError, VerificationError
 from pipeline.host import Files
 
 DEVELOPER = chain.developer_id()
@@ -259,6 +260,114 @@ def test_nested_code_can_be_kept(tmp_path: Path) -> None:
     first = sign(bundle, tmp_path / "first" / bundle.name)
     sign_bundle(Files(), first, output, OPTIONS, nested=lambda _path, _options: None)
     assert sha256(output / "Contents/MacOS/second") == sha256(first / "Contents/MacOS/second")
+
+
+def test_loose_code_is_signed_before_it_is_sealed(tmp_path: Path) -> None:
+    """A program and a system extension that the seal covers as data are signed, and the seal holds their new bytes."""
+    extension = "Contents/Library/SystemExtensions/com.example.net.systemextension"
+    files: bundles.Files = {
+        "Contents/Resources/tools/helper": bundles.universal(),
+        "Contents/Resources/tools/helper.o": mach.image(kind="object"),
+        **under(extension, plugin("com.example.net", "com.example.net", "SYSX")),
+    }
+    signed = sign(bundles.app(tmp_path, files=files))
+    assert verify_path(signed, anchors=DEVELOPER.anchors)
+    assert verify_path(signed / "Contents/Resources/tools/helper", anchors=DEVELOPER.anchors)[0].team == "ABCDE12345"
+    assert verify_path(signed / extension, anchors=DEVELOPER.anchors)[0].identifier == "com.example.net"
+    executable = f"{extension}/Contents/MacOS/com.example.net"
+    found = seal(signed)["files2"]
+    assert found[executable.removeprefix("Contents/")] == {"hash2": sha256(signed / executable)}
+    assert found["Resources/tools/helper"] == {"hash2": sha256(signed / "Contents/Resources/tools/helper")}
+    assert (signed / "Contents/Resources/tools/helper.o").read_bytes() == mach.image(kind="object")
+
+
+PLAIN: bundles.Files = {
+    "Contents/Info.plist": info(None, "com.example.strings", "BNDL"),
+    "Contents/Resources/en.lproj/Localizable.strings": b'"a" = "b";',
+    "Contents/Resources/data": b"data",
+}
+
+
+@pytest.mark.parametrize("ad_hoc", [True, False])
+def test_a_bundle_without_an_executable(tmp_path: Path, ad_hoc: bool) -> None:
+    """Where there is no executable, the Info.plist is what is signed, and the signature is in files beside the seal."""
+    signed = sign(write(tmp_path / "Strings.bundle", PLAIN), ad_hoc=ad_hoc)
+    folder = signed / "Contents/_CodeSignature"
+    assert {path.name for path in folder.iterdir()} == {
+        "CodeDirectory",
+        "CodeRequirements",
+        "CodeResources",
+        "CodeSignature",
+    }
+    directory = (folder / "CodeDirectory").read_bytes()
+    magic, length, version, _flags, hashes, identifier, special, code, limit = struct.unpack_from(">9I", directory)
+    assert (magic, length, special, code) == (0xFADE0C02, len(directory), 3, 1)
+    assert version == (0x20100 if ad_hoc else 0x20200)
+    assert limit == (signed / "Contents/Info.plist").stat().st_size
+    assert directory[39] == 0, "not in pages"
+    assert directory[identifier:].startswith(b"com.example.strings\0")
+    slots = [directory[hashes + 32 * number :][:32] for number in range(-3, 1)]
+    assert slots == [
+        sha256(folder / "CodeResources"),
+        sha256(folder / "CodeRequirements"),
+        sha256(signed / "Contents/Info.plist"),
+        sha256(signed / "Contents/Info.plist"),
+    ]
+    assert ((folder / "CodeSignature").stat().st_size == 0) is ad_hoc
+    (found,) = verify_path(signed, anchors=DEVELOPER.anchors)
+    assert found.cdhash == hashlib.sha256(directory).hexdigest()[:40]
+    assert (found.identifier, found.team) == ("com.example.strings", None if ad_hoc else "ABCDE12345")
+
+
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [
+        ("Info.plist", "Info.plist"),
+        ("Resources/data", "Resources/data"),
+        ("_CodeSignature/CodeDirectory", "Info.plist"),
+        ("_CodeSignature/CodeRequirements", "requirements"),
+        ("_CodeSignature/CodeResources", "CodeResources"),
+        ("_CodeSignature/CodeSignature", "CMS"),
+    ],
+)
+def test_a_change_of_a_bundle_without_an_executable(tmp_path: Path, name: str, named: str) -> None:
+    """Every file of such a bundle is covered, those of the signature too."""
+    signed = sign(write(tmp_path / "Strings.bundle", PLAIN))
+    path = signed / "Contents" / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(VerificationError, match=named):
+        verify_path(signed, anchors=DEVELOPER.anchors)
+
+
+def test_two_code_directories_in_files(tmp_path: Path) -> None:
+    """The second CodeDirectory of such a bundle is in the file that codesign gives it."""
+    options = SigningOptions(anchors=DEVELOPER.anchors, hash_types=(HashType.SHA1, HashType.SHA256))
+    signed = sign(write(tmp_path / "Strings.bundle", PLAIN), options=options)
+    second = (signed / "Contents/_CodeSignature/CodeRequirements-1").read_bytes()
+    (found,) = verify_path(signed, anchors=DEVELOPER.anchors)
+    assert found.cdhash == hashlib.sha256(second).hexdigest()[:40]
+
+
+def test_nested_without_an_executable(tmp_path: Path) -> None:
+    """A nested bundle without an executable is sealed by its CDHash as others are."""
+    files = under("Contents/PlugIns/Strings.bundle", PLAIN)
+    signed = sign(bundles.app(tmp_path, files=files))
+    directory = signed / "Contents/PlugIns/Strings.bundle/Contents/_CodeSignature/CodeDirectory"
+    assert seal(signed)["files2"]["PlugIns/Strings.bundle"]["cdhash"] == sha256(directory)[:20]
+    assert verify_path(signed, anchors=DEVELOPER.anchors)
+
+
+def test_a_stripped_bundle_is_as_it_was(tmp_path: Path) -> None:
+    """Without its signature a bundle says so, and signed again it is what it was; code inside keeps its own."""
+    signed = sign(bundles.rich_app(tmp_path))
+    stripped = tmp_path / "stripped" / signed.name
+    strip(Files(), signed, stripped)
+    with pytest.raises(VerificationError, match="not sealed"):
+        verify_path(stripped, anchors=DEVELOPER.anchors)
+    assert verify_path(stripped / "Contents/MacOS/second", anchors=DEVELOPER.anchors)
+    assert tree(sign(stripped, tmp_path / "again" / signed.name)) == tree(signed)
 
 
 def test_a_failure_leaves_nothing(tmp_path: Path) -> None:

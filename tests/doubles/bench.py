@@ -89,7 +89,7 @@ class Bench:
 
     @property
     def rehearsal(self) -> Path:
-        return self.folder / json.loads((self.folder / "bench.json").read_text())["rehearsal"]
+        return self.folder / str(json.loads((self.folder / "bench.json").read_text())["rehearsal"])
 
     def lever(self, name: str) -> Any:
         return json.loads((self.folder / "levers.json").read_text())["levers"].get(name)

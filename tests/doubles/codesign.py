@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from doubles.bench import Job
@@ -90,6 +91,8 @@ def _parse(words: Sequence[str]) -> Asked | None:
             asked.switches.add(_SWITCHES[word])
         elif word == "--timestamp" or word.startswith("--timestamp="):
             asked.timestamp = word.partition("=")[2] or "apple"
+        elif word == "--preserve-metadata=entitlements":
+            asked.switches.add("preserve")
         elif word.startswith("-R="):
             asked.requirement = word[3:]
         elif _VERBOSE.fullmatch(word):
@@ -122,6 +125,7 @@ def _sign(job: Job, asked: Asked, path: Path) -> int:
             identifier=job.bench.lever("identifier") or asked.values.get("identifier"),
             flags=Flags(0) if job.bench.lever("no-runtime") else flags,
             entitlements=Path(entitlements).read_bytes() if entitlements else None,
+            preserve_entitlements="preserve" in asked.switches,
             era=era_named(job.bench.lever("era") or DEFAULT_ERA.name),
             anchors=services.anchors,
         )
@@ -134,7 +138,8 @@ def _sign(job: Job, asked: Asked, path: Path) -> int:
         )
         stamped = identity is not None and asked.timestamp != "none" and not job.bench.lever("no-timestamp")
         output = path.with_name(f"{path.name}.cstemp{os.getpid()}")
-        call = disk.sign_bundle if path.is_dir() else disk.sign_file
+        # Without --deep it signs the bundle alone, and seals what is inside as it finds it.
+        call = partial(disk.sign_bundle, nested=lambda _path, _options: None) if path.is_dir() else disk.sign_file
         try:
             call(
                 job.host.files,

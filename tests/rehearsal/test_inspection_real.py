@@ -21,7 +21,8 @@ def report_on(folder: Path, scratch: Path) -> Report:
     """The verdict on everything in a folder, zipped."""
     archive = scratch / "archive"
     archive.write_bytes(zip_of(tree_members(folder, folder.name)))
-    return inspect(archive, "a.zip", ROOTS, datetime.now(UTC))
+    (scratch / "unpacked").mkdir()
+    return inspect(archive, "a.zip", ROOTS, datetime.now(UTC), scratch / "unpacked")
 
 
 @pytest.mark.registry

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -46,6 +49,19 @@ def test_threads_end_with_the_block(folder: Path, host: Host) -> None:
     with pytest.raises(requests.ConnectionError):
         session.get(f"http://{name}:{port}/ts01", timeout=60)
     waiting.close()
+
+
+def test_what_a_killed_process_was_doing_is_swept(folder: Path, host: Host) -> None:
+    """Its half an upload goes; that of a process that lives stays."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left, alive = folder / "work" / f"{dead.pid}-0", folder / "work" / f"{os.getppid()}-0"
+    for one in (left, alive):
+        one.mkdir(parents=True)
+        (one / "received").write_bytes(b"half")
+    with Rehearsal(folder, host):
+        assert not left.exists()
+        assert (alive / "received").read_bytes() == b"half"
 
 
 def test_two_rehearsals_side_by_side(folder: Path, host: Host) -> None:

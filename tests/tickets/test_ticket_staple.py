@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 import struct
 import subprocess
+import zlib
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from builders.clients import need
+from builders.ticket_keys import TicketKeys
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import HealthCheck, given, settings
@@ -18,7 +22,16 @@ from hypothesis import strategies as st
 
 from pipeline.errors import HostRefused, MalformedFile, StapleError
 from pipeline.host import Files
-from pipeline.tickets import load_ticket, parse_ticket, staple_bundle, stapled_ticket
+from pipeline.tickets import (
+    Ticket,
+    TicketHash,
+    build_ticket,
+    load_ticket,
+    parse_ticket,
+    staple_bundle,
+    staple_container,
+    stapled_ticket,
+)
 from pipeline.tickets.image import staple_image
 from pipeline.tickets.package import staple_package
 
@@ -221,6 +234,59 @@ def test_an_unsigned_image_has_no_place(tmp_path: Path) -> None:
     assert stapled_ticket(image) is None
     with pytest.raises(MalformedFile, match="not signed"):
         staple_image(Files(), image, image, TICKET)
+
+
+# Header and compressed table of contents of a package, as xar(1) lays them out: 28 bytes, then the table.
+TABLE = zlib.compress(b"<xar><toc/></xar>")
+PACKAGE = struct.pack(">4sHHQQI", b"xar!", 28, 1, len(TABLE), 17, 1) + TABLE + bytes(100)
+KEYS = TicketKeys()
+
+
+def our_ticket(*hashes: TicketHash, flags: int = 0) -> bytes:
+    made = Ticket(hashes=hashes, time=datetime(2025, 6, 1, tzinfo=UTC), certificates=KEYS.certificates, flags=flags)
+    return build_ticket(made, KEYS.sign)
+
+
+def test_a_package_is_stapled_with_its_own_ticket(tmp_path: Path) -> None:
+    """A ticket that names the package's checksum is stapled; another's or a revoked one is not, and the older stays."""
+    package = tmp_path / "a.pkg"
+    package.write_bytes(PACKAGE)
+    own = TicketHash(type=1, hash=hashlib.sha1(TABLE).hexdigest())
+    staple_container(Files(), package, package, our_ticket(own), roots=[KEYS.root])
+    before = package.read_bytes()
+    for wrong in (our_ticket(own, flags=1), our_ticket(TicketHash(type=2, hash=own.hash)), TICKET):
+        with pytest.raises(StapleError):
+            staple_container(Files(), package, package, wrong, roots=[KEYS.root])
+    assert package.read_bytes() == before
+
+
+def test_an_image_is_stapled_with_its_own_ticket(tmp_path: Path) -> None:
+    """A ticket that names the CDHash of the image's signature is stapled; another's is not."""
+    directory = struct.pack(">2I", 0xFADE0C02, 44 + 2 + 32) + struct.pack(
+        ">7I4BI", 0x20001, 2, 46, 44, 0, 1, 1024, 32, 2, 0, 0, 0
+    )
+    directory += b"a\0" + hashlib.sha256(IMAGE).digest()
+    signature = struct.pack(">5I", 0xFADE0CC0, 20 + len(directory), 1, 0, 20) + directory
+    image = tmp_path / "a.dmg"
+    image.write_bytes(IMAGE + signature + _koly(len(IMAGE), len(signature)))
+    own = TicketHash(type=2, hash=hashlib.sha256(directory).hexdigest()[:40])
+    staple_container(Files(), image, tmp_path / "b.dmg", our_ticket(own), roots=[KEYS.root])
+    assert stapled_ticket(tmp_path / "b.dmg") == our_ticket_of(tmp_path / "b.dmg")
+    with pytest.raises(StapleError, match="does not name"):
+        staple_container(Files(), image, image, our_ticket(TicketHash(type=2, hash="ab" * 20)), roots=[KEYS.root])
+
+
+def our_ticket_of(path: Path) -> bytes:
+    """What stands between the last wrapper's header and the image's trailer."""
+    data = path.read_bytes()
+    return data[data.rindex(b"\xfa\xde\x0b\x01") + 8 : -512]
+
+
+def test_another_file_is_no_container(tmp_path: Path) -> None:
+    """What is neither package nor image has no place for a ticket."""
+    (tmp_path / "tool").write_bytes(b"\xcf\xfa\xed\xfe" + bytes(1000))
+    with pytest.raises(StapleError, match="no place"):
+        staple_container(Files(), tmp_path / "tool", tmp_path / "tool", TICKET, roots=ROOTS)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -153,7 +153,7 @@ def test_an_archive_is_accepted(mac: Mac, signed: Path) -> None:
     (submission,) = mac.rehearsal.state.submissions()
     assert verdict.submission == submission.id
     assert submission.name == f"tool-1.0-{archive.sha256[:12]}.zip"
-    assert {arch for arch, _cdhash in verdict.covered} == {"arm64"}
+    assert {one.arch for one in verdict.log.ticket_contents or ()} == {"arm64"}
     assert not list((mac.folder / "notary").glob("*.sending"))
     assert not list((mac.folder / ".work" / "apple").iterdir())
 

@@ -9,15 +9,12 @@ backslash may be written as two, since that is what the printer writes.
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import Enum
 
 from pipeline.codesign import der
+from pipeline.codesign.requirements.lexer import Kind, Token, mistake, tokens
 from pipeline.codesign.requirements.program import (
     DEEPEST,
-    LARGEST,
     Instruction,
     Match,
     MatchOp,
@@ -27,7 +24,6 @@ from pipeline.codesign.requirements.program import (
     build_requirement_set,
     parse_requirement,
 )
-from pipeline.codesign.requirements.words import RESERVED_WORDS
 from pipeline.errors import ConfigurationError, MalformedFile, NotSupported
 
 # Parentheses and `!` cost a few Python frames each; nobody writes more than three.
@@ -57,74 +53,12 @@ def compile_requirements(text: str) -> bytes:
             return build_requirement_set(requirements)
 
 
-class _Kind(Enum):
-    NAME = "a name"
-    WORD = "a reserved word"
-    PATH = "a path"
-    HASH = "a hash"
-    HEX = "a hexadecimal value"
-    STRING = "a text in quotes"
-    INTEGER = "a number"
-    SIGN = "a sign"
-    END = "the end"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Token:
-    kind: _Kind
-    text: str
-    position: int
-
-
-_NAME = r"[A-Za-z][A-Za-z0-9]*"
-_TOKENS = re.compile(
-    rf"""
-    (?P<skip> [ \t\n]+ | \#[^\n]* | //[^\n]* | /\*.*?\*/ )
-    | H"(?P<HASH> [0-9A-Fa-f]+ )"
-    | 0x(?P<HEX> [0-9A-Fa-f]+ )
-    | "(?P<STRING> (?: [^"\\] | \\["\\] )* )"
-    | (?P<NAME> {_NAME} (?: \. (?: {_NAME} | [0-9]+ ) )* )
-    | (?P<PATH> (?: / {_NAME} ){{2,}} )
-    | (?P<INTEGER> [0-9]+ )
-    | (?P<SIGN> => | <= | >= | == | [;()\[\]<>=~!*-] )
-    """,
-    re.VERBOSE | re.DOTALL | re.ASCII,
-)
-
-
-def _tokens(text: str) -> list[_Token]:
-    if len(text) > LARGEST:
-        raise ConfigurationError(f"a requirement text of {len(text)} characters; the most that is read is {LARGEST}")
-    tokens = []
-    position = 0
-    while position < len(text):
-        found = _TOKENS.match(text, position)
-        if found is None:
-            raise _error(text, position, f"{text[position : position + 12]!r} begins nothing that is known")
-        name = str(found.lastgroup)
-        if name != "skip":
-            content = found[name]
-            kind = _Kind.WORD if name == "NAME" and content in RESERVED_WORDS else _Kind[name]
-            if kind is _Kind.STRING:
-                content = re.sub(r"\\(.)", r"\1", content)
-            tokens.append(_Token(kind=kind, text=content, position=position))
-        position = found.end()
-    tokens.append(_Token(kind=_Kind.END, text="", position=len(text)))
-    return tokens
-
-
-def _error(text: str, position: int, message: str) -> ConfigurationError:
-    line = text.count("\n", 0, position) + 1
-    column = position - (text.rfind("\n", 0, position) + 1) + 1
-    return ConfigurationError(message, where=f"requirement, line {line}, column {column}")
-
-
 class _Parser:
     """Recursive descent over the tokens; instructions are emitted in prefix order as they are met."""
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._tokens = _tokens(text)
+        self._tokens = tokens(text)
         self._next = 0
         self._depth = 0
         self._program: list[Instruction] = []
@@ -132,22 +66,21 @@ class _Parser:
     # Tokens
 
     def error(self, message: str) -> ConfigurationError:
-        return _error(self._text, self._token.position, message)
+        return mistake(self._text, self._token.position, message)
 
     def at_end(self) -> bool:
-        return self._token.kind is _Kind.END
+        return self._token.kind is Kind.END
 
     def expect_end(self) -> None:
         if not self.at_end():
             raise self.error(f"{self._token.text!r} stands behind the requirement")
 
     @property
-    def _token(self) -> _Token:
+    def _token(self) -> Token:
         return self._tokens[self._next]
 
-    def _is(self, *texts: str, ahead: int = 0) -> bool:
-        token = self._tokens[min(self._next + ahead, len(self._tokens) - 1)]
-        return token.kind in (_Kind.WORD, _Kind.SIGN) and token.text in texts
+    def _is(self, *texts: str) -> bool:
+        return self._token.kind in (Kind.WORD, Kind.SIGN) and self._token.text in texts
 
     def _accept(self, *texts: str) -> str | None:
         if not self._is(*texts):
@@ -155,11 +88,11 @@ class _Parser:
         self._next += 1
         return self._tokens[self._next - 1].text
 
-    def _expect(self, *kinds: _Kind) -> _Token:
+    def _expect(self, *kinds: Kind) -> Token:
         token = self._token
         if token.kind not in kinds:
             wanted = " or ".join(kind.value for kind in kinds)
-            found = repr(token.text) if token.kind is not _Kind.END else token.kind.value
+            found = repr(token.text) if token.kind is not Kind.END else token.kind.value
             raise self.error(f"{wanted} was expected, {found} was found")
         self._next += 1
         return token
@@ -174,7 +107,7 @@ class _Parser:
         names = {kind.name.lower(): kind for kind in RequirementType}
         word = self._accept(*names)
         kind = names[word] if word else None
-        if kind is None and self._token.kind is not _Kind.INTEGER:
+        if kind is None and self._token.kind is not Kind.INTEGER:
             raise self.error("a set of requirements was expected, such as 'designated => ...'")
         number = int(kind) if kind is not None else self._integer()
         self._expect_sign("=>")
@@ -211,7 +144,7 @@ class _Parser:
         if self._depth > _DEEPEST_TEXT:
             raise self.error(f"nested more than {_DEEPEST_TEXT} deep")
         if self._accept("("):
-            if self._token.kind in (_Kind.NAME, _Kind.STRING):
+            if self._token.kind in (Kind.NAME, Kind.STRING):
                 self._emit(Op.NAMED_CODE, data=self._name())
             else:
                 self._or()
@@ -224,7 +157,7 @@ class _Parser:
         self._depth -= 1
 
     def _simple(self) -> None:
-        word = self._expect(_Kind.WORD).text
+        word = self._expect(Kind.WORD).text
         match word:
             case "always" | "true":
                 self._emit(Op.TRUE)
@@ -259,7 +192,7 @@ class _Parser:
         if self._accept("apple"):
             if self._accept("generic"):
                 self._emit(Op.ANCHOR_APPLE_GENERIC)
-            elif self._token.kind in (_Kind.NAME, _Kind.STRING):
+            elif self._token.kind in (Kind.NAME, Kind.STRING):
                 self._emit(Op.ANCHOR_NAMED, data=self._name())
             else:
                 self._emit(Op.ANCHOR_APPLE)
@@ -332,39 +265,39 @@ class _Parser:
 
     def _key(self) -> str:
         self._expect_sign("[")
-        key = self._expect(_Kind.NAME, _Kind.STRING).text
+        key = self._expect(Kind.NAME, Kind.STRING).text
         self._expect_sign("]")
         return key
 
     def _name(self) -> bytes:
-        return self._encode(self._expect(_Kind.NAME, _Kind.STRING))
+        return self._encode(self._expect(Kind.NAME, Kind.STRING))
 
     def _value(self) -> bytes:
-        token = self._expect(_Kind.NAME, _Kind.STRING, _Kind.HEX)
-        return self._hexadecimal(token) if token.kind is _Kind.HEX else self._encode(token)
+        token = self._expect(Kind.NAME, Kind.STRING, Kind.HEX)
+        return self._hexadecimal(token) if token.kind is Kind.HEX else self._encode(token)
 
     def _hash(self) -> bytes:
-        if self._token.kind in (_Kind.PATH, _Kind.NAME, _Kind.STRING):
+        if self._token.kind in (Kind.PATH, Kind.NAME, Kind.STRING):
             raise NotSupported("a requirement that names a certificate by its file", remedy='write its SHA-1: H"..."')
-        token = self._expect(_Kind.HASH)
+        token = self._expect(Kind.HASH)
         if len(token.text) != _SHA1_DIGITS:
             raise self.error(f"a hash has {_SHA1_DIGITS} digits, this one {len(token.text)}")
         return self._hexadecimal(token)
 
-    def _hexadecimal(self, token: _Token) -> bytes:
+    def _hexadecimal(self, token: Token) -> bytes:
         if len(token.text) % 2:
             raise self.error("a hexadecimal value with an odd number of digits")
         return bytes.fromhex(token.text)
 
     def _integer(self) -> int:
-        text = self._expect(_Kind.INTEGER).text
+        text = self._expect(Kind.INTEGER).text
         if len(text) > 10 or int(text) >= 1 << 31:
             raise self.error(f"the number {text[:12]} is too large")
         return int(text)
 
     def _timestamp(self) -> int:
         self._next += 1
-        token = self._expect(_Kind.STRING)
+        token = self._expect(Kind.STRING)
         try:
             content = self._encode(token)
             moment = der.parse_time(der.parse(der.build(der.GENERALIZED_TIME, content)))
@@ -372,7 +305,7 @@ class _Parser:
             raise self.error(f'{token.text!r} is no time; write it as "20190408000000Z"') from error
         return int((moment - _EPOCH).total_seconds() // 1)
 
-    def _encode(self, token: _Token) -> bytes:
+    def _encode(self, token: Token) -> bytes:
         try:
             return token.text.encode()
         except UnicodeEncodeError as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from pipeline.codesign import der
+from pipeline.codesign.requirements.lexer import is_name
 from pipeline.codesign.requirements.program import (
     MATCHES_OF_TIME,
     Instruction,
@@ -20,7 +21,6 @@ from pipeline.codesign.requirements.program import (
     parse_requirement,
     parse_requirement_set,
 )
-from pipeline.codesign.requirements.words import RESERVED_WORDS
 from pipeline.codesign.superblob import Magic, blob_magic
 from pipeline.errors import MalformedFile
 
@@ -161,13 +161,14 @@ def _hash(data: bytes) -> str:
 
 
 def _value(data: bytes, *, dots: bool = False) -> str:
-    """Bare where it can be a name, in quotes where it can be printed, else in hexadecimal."""
+    """Bare where it can be a name, in quotes where it can be printed, else in hexadecimal.
+
+    Apple's printer leaves the quotes away from `a.0b` and `a..b` too, which its own compiler then cannot read.
+    """
     if not all(0x21 <= byte <= 0x7E or byte in b" \t\n\v\f\r" for byte in data):
         return "0x" + data.hex()
     text = data.decode("ascii")
-    letters = text.replace(".", "") if dots else text
-    bare = letters.isalnum() or (bool(text) and not letters)
-    if bare and not text[0].isdigit() and text not in RESERVED_WORDS:
+    if is_name(text, dots=dots):
         return text
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,12 +26,11 @@ _LARGEST_SEAL = 64 * 1024 * 1024
 _NO_ARCHITECTURE = "__unknown__"  # so written in a public log, for what is no code
 
 
-def inspect(archive: Path, name: str, roots: Roots, now: datetime) -> Report:
-    """The verdict on one archive; `name` begins every path of the report."""
-    with tempfile.TemporaryDirectory(prefix="inspection-", dir=archive.parent) as folder:
-        inspection = _Inspection(roots, now, Scratch(Path(folder)))
-        inspection.submitted(File(place=archive, size=archive.stat().st_size), name)
-        return Report(issues=tuple(inspection.issues), contents=tuple(inspection.contents))
+def inspect(archive: Path, name: str, roots: Roots, now: datetime, scratch: Path) -> Report:
+    """The verdict on one archive; `name` begins every path of the report. `scratch`: an empty folder to unpack into."""
+    inspection = _Inspection(roots, now, Scratch(scratch))
+    inspection.submitted(File(place=archive, size=archive.stat().st_size), name)
+    return Report(issues=tuple(inspection.issues), contents=tuple(inspection.contents))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ Links stay links. What ditto, with which the notary unpacks, could not unpack, o
 
 from __future__ import annotations
 
+import errno
 import gzip
 import stat
 import tarfile
@@ -106,6 +107,10 @@ def unpack(file: File, name: str, scratch: Scratch) -> Tree | None:
         readers[kind](file, name, builder)
     except _UNREADABLE as error:
         raise Broken(f"cannot be unpacked: {error}") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a seek to where a damaged directory points; all else is the disk's
+            raise
+        raise Broken("cannot be unpacked: it points outside of itself") from error
     return builder.tree
 
 

@@ -6,13 +6,12 @@ executable is no code by itself: what it holds is sealed by the bundle around it
 
 from __future__ import annotations
 
-import plistlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from xml.parsers.expat import ExpatError
 
 from pipeline.rehearsal.inspection.archive import File, Link, Tree, content, files_below
 from pipeline.rehearsal.inspection.findings import Broken
+from pipeline.rehearsal.inspection.plists import load_plist
 
 _LARGEST_PLIST = 16 * 1024 * 1024
 # What an app's folder may hold beside Contents, by Apple's own list.
@@ -70,10 +69,9 @@ def _layout(tree: Tree, folder: str) -> tuple[str, str, str] | None:
 def _executable_name(info: bytes, root: str) -> str:
     default = root.rpartition("/")[2].rpartition(".")[0]
     try:
-        values = plistlib.loads(info)
-    except (ValueError, TypeError, ExpatError, KeyError, AttributeError, IndexError, OverflowError, RecursionError):
+        named = load_plist(info).get("CFBundleExecutable")
+    except Broken:
         return default
-    named = values.get("CFBundleExecutable") if isinstance(values, dict) else None
     return named if isinstance(named, str) and named else default
 
 

@@ -8,7 +8,6 @@ Own reading with `asn1crypto` and `cryptography`; RFC 5652, RFC 3161 and the att
 from __future__ import annotations
 
 import hashlib
-import plistlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pipeline.rehearsal.inspection.findings import Broken
+from pipeline.rehearsal.inspection.plists import load_plist
 from pipeline.rehearsal.inspection.signature import Directory
 from pipeline.rehearsal.inspection.trust import Untrusted, demand_purpose, load_certificates, path_to_root
 
@@ -141,7 +141,7 @@ def _verify_cdhashes(attributes: dict[str, list[bytes]], directories: Sequence[D
     if len(directories) > 1 and not (lists or pairs):
         raise Broken("only one of several code directories is signed")
     for one in lists:
-        listed = plistlib.loads(core.OctetString.load(one).native)["cdhashes"]
+        listed = load_plist(core.OctetString.load(one).native)["cdhashes"]
         if sorted(listed) != sorted(directory.cdhash for directory in directories):
             raise Broken("the signed list of CDHashes is another")
     found = [core.SequenceOf.load(one, spec=core.Any) for one in pairs]

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import plistlib
-import xml.parsers.expat
 from collections.abc import Iterator
 from typing import Any
+from xml.parsers.expat import ExpatError
 
 from asn1crypto import core, parser
+
+from pipeline.rehearsal.inspection.findings import Broken
+from pipeline.rehearsal.inspection.plists import load_plist
 
 _GET_TASK_ALLOW = "com.apple.security.get-task-allow"
 _HOSTS_PLUG_INS = "com.apple.security.cs.disable-library-validation"
 _HEADER = 8  # of a blob: magic and length
 _DEEPEST = 32
-# What the standard library's plist reader raises for what it cannot read.
-_NO_PLIST = (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError, OverflowError)
 
 
 def syntax_error(blob: bytes) -> int | None:
@@ -28,12 +28,10 @@ def syntax_error(blob: bytes) -> int | None:
         if any(byte > 0x7E for byte in line):
             return number
     try:
-        values = _parse_xml(data)
-    except xml.parsers.expat.ExpatError as error:
-        return error.lineno
-    except _NO_PLIST:
-        return 1
-    return None if isinstance(values, dict) else 1
+        _parse_xml(data)
+    except Broken as error:
+        return error.__cause__.lineno if isinstance(error.__cause__, ExpatError) else 1
+    return None
 
 
 def requests_get_task_allow(xml_blob: bytes | None, der_blob: bytes | None) -> bool:
@@ -50,16 +48,15 @@ def requests_get_task_allow(xml_blob: bytes | None, der_blob: bytes | None) -> b
     return any(_GET_TASK_ALLOW in form and _HOSTS_PLUG_INS not in form for form in forms)
 
 
-def _parse_xml(data: bytes) -> Any:
-    return plistlib.loads(data.lstrip(), fmt=plistlib.FMT_XML)
+def _parse_xml(data: bytes) -> dict[str, Any]:
+    return load_plist(data.lstrip(), only_xml=True)
 
 
 def _true_in_xml(data: bytes) -> frozenset[str]:
     try:
-        values = _parse_xml(data)
-    except (xml.parsers.expat.ExpatError, *_NO_PLIST):
+        return frozenset(key for key, value in _parse_xml(data).items() if value is True)
+    except Broken:
         return frozenset()
-    return frozenset(key for key, value in values.items() if value is True) if isinstance(values, dict) else frozenset()
 
 
 def _true_in_der(data: bytes, depth: int) -> Iterator[str]:

@@ -8,17 +8,16 @@ what any signer that works inside out writes.
 from __future__ import annotations
 
 import hashlib
-import plistlib
 import posixpath
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from xml.parsers.expat import ExpatError
 
 from pipeline.rehearsal.inspection.archive import Entry, File, Folder, Link, Tree, files_below
 from pipeline.rehearsal.inspection.bundles import Bundle
 from pipeline.rehearsal.inspection.findings import Broken
+from pipeline.rehearsal.inspection.plists import load_plist
 
 # The seal's own folder, the stapled ticket, the App Store's receipt.
 _NEVER_SEALED = ("_CodeSignature", "CodeResources", "_MASReceipt")
@@ -38,21 +37,11 @@ class _Rule:
 
 def verify_seal(tree: Tree, bundle: Bundle, seal: bytes, cdhashes_at: CdhashesAt) -> None:
     """Raises Broken, naming the first file that is added, missing or changed."""
+    values = load_plist(seal)
     try:
-        values = plistlib.loads(seal)
         rules = [_rule(pattern, value) for pattern, value in values["rules2"].items()]
         sealed = dict(values["files2"])
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        IndexError,
-        OverflowError,
-        RecursionError,
-        ExpatError,
-        re.error,
-    ) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, re.error) as error:
         raise Broken(f"a seal that cannot be read: {error!r}") from error
     executable = bundle.executable[len(bundle.base) + 1 :]
     seen = set()

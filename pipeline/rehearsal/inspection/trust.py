@@ -12,7 +12,6 @@ from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
 _LONGEST_CHAIN = 6
@@ -71,14 +70,16 @@ def demand_developer_id(path: Sequence[x509.Certificate]) -> None:
 
 
 def load_certificates(ders: Sequence[bytes]) -> list[x509.Certificate]:
-    try:
-        return [x509.load_der_x509_certificate(der) for der in ders]
-    except ValueError as error:
-        raise Untrusted(f"a certificate that cannot be read: {error}") from error
-
-
-def der_of(certificate: x509.Certificate) -> bytes:
-    return certificate.public_bytes(Encoding.DER)
+    """Every part that is looked at later is parsed now: the library parses each only when it is asked for."""
+    certificates = []
+    for der in ders:
+        try:
+            certificate = x509.load_der_x509_certificate(der)
+            _ = certificate.subject, certificate.issuer, certificate.extensions, certificate.public_key()
+        except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion) as error:
+            raise Untrusted(f"a certificate that cannot be read: {error}") from error
+        certificates.append(certificate)
+    return certificates
 
 
 def _issued(issuer: x509.Certificate, subject: x509.Certificate, authorities_below: int) -> bool:

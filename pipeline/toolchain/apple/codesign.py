@@ -32,16 +32,23 @@ class Signing:
 
     identity: str
     """SHA-1 of the certificate, which no other certificate matches; AD_HOC for none."""
-    identifier: str
+    identifier: str | None
+    """None: codesign's own choice, from the code's Info.plist or file name."""
     entitlements: Path | None
-    keychain: Path | None
+    keychain: Path | None = None
     """Narrows the search; it must be on the search list all the same."""
+    preserve: bool = False
+    """Keeps the entitlements that the code has: --force alone drops them."""
 
     def argv(self, path: Path) -> list[str | Path]:
         words: list[str | Path] = ["--force", "--sign", self.identity]
         if self.identity != AD_HOC:
             words.append("--timestamp")
-        words += ["--options", "runtime", "--identifier", self.identifier]
+        words += ["--options", "runtime"]
+        if self.identifier is not None:
+            words += ["--identifier", self.identifier]
+        if self.preserve:
+            words.append("--preserve-metadata=entitlements")
         if self.entitlements is not None:
             words += ["--entitlements", self.entitlements]
         if self.keychain is not None:

@@ -16,7 +16,14 @@ from threading import Lock
 from pipeline import disk, notary, tickets
 from pipeline.codesign.entitlements import parse_entitlements
 from pipeline.codesign.verified import VerifiedSlice
-from pipeline.errors import ConfigurationError, MalformedFile, SigningError, StapleError, VerificationError
+from pipeline.errors import (
+    ConfigurationError,
+    MalformedFile,
+    NotSupported,
+    SigningError,
+    StapleError,
+    VerificationError,
+)
 from pipeline.host import Completed
 from pipeline.model import NotaryMode, Slice, World
 from pipeline.toolchain import ArchiveToNotarize, Event, Notarized, SignRequest
@@ -83,32 +90,61 @@ class AppleToolchain:
         with self._work() as work:
             copy = work / output.name
             self._host.files.copy_folder(source, copy)
-            executable = disk.executable_of(copy)
-            slices = self._sign(copy, executable, request, work, source)
+            self._sign_inside(copy, request, work, source)
+            slices = self._sign(copy, disk.executable_of(copy), request, work, source)
             self._host.files.make_folder(output.parent)
             self._host.files.move_folder(copy, output)
         return slices
 
+    def _sign_inside(self, bundle: Path, request: SignRequest, work: Path, source: Path) -> None:
+        """Code in a bundle before the bundle, one after the other: never --deep."""
+        if request.sign_archives:
+            raise NotSupported("code in archives with Apple's tools", where="[app] sign-archives")
+        given = disk.entitled(bundle, request.nested_entitlements)
+        self._run("xattr", "-cr", bundle, kind=SigningError, where=str(source))
+        for number, (target, executable) in enumerate(disk.code_inside(bundle)):
+            where = f"{source}/{target}"
+            self._demand_signable(bundle / executable, where)
+            plist = given.get(target, given.get(executable))
+            place = work / f"nested-{number}.plist" if plist is not None else None
+            if plist is not None and place is not None:
+                self._host.files.write(place, plist)
+            preserve = plist is None and (target in given or executable in given)
+            signing = Signing(
+                identity=self._signer, identifier=None, entitlements=place, keychain=self._keychain, preserve=preserve
+            )
+            codesign.sign(self._tools, bundle / target, signing, self._pauses, where)
+
+    @property
+    def _signer(self) -> str:
+        return self._identity.sha1 if self._identity else AD_HOC
+
+    @property
+    def _pauses(self) -> tuple[timedelta, ...]:
+        return codesign.PAUSES if self._world is World.REAL else _AT_ONCE
+
+    def _demand_signable(self, executable: Path, where: str) -> tuple[str, ...]:
+        try:
+            return disk.check_signable(executable)
+        except MalformedFile as error:
+            raise SigningError(error.message, where=error.where or where, remedy=error.remedy) from error
+
     def _sign(self, path: Path, executable: Path, request: SignRequest, work: Path, source: Path) -> tuple[Slice, ...]:
         """Sign a copy in place, and demand of the result what was asked for."""
         where = str(source)
-        try:
-            archs = disk.check_signable(executable)
-        except MalformedFile as error:
-            raise SigningError(error.message, where=error.where or where, remedy=error.remedy) from error
+        archs = self._demand_signable(executable, where)
         self._run("xattr", "-cr", path, kind=SigningError, where=where)
         entitlements = None
         if request.entitlements is not None:
             entitlements = work / "entitlements.plist"
             self._host.files.write(entitlements, request.entitlements)
         signing = Signing(
-            identity=self._identity.sha1 if self._identity else AD_HOC,
+            identity=self._signer,
             identifier=request.identifier,
             entitlements=entitlements,
             keychain=self._keychain,
         )
-        pauses = codesign.PAUSES if self._world is World.REAL else _AT_ONCE
-        codesign.sign(self._tools, path, signing, pauses, where)
+        codesign.sign(self._tools, path, signing, self._pauses, where)
         try:
             found = disk.verify_path(path, anchors=self._engine.services.anchors)
             _demand_as_asked(found, archs, request, self._identity)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.codesign.seal_plist import build_plist, parse_plist
+from pipeline.codesign.property_list import build_plist, parse_plist
 from pipeline.errors import MalformedFile
 
 # Laid out after the CodeResources of Assistant.app in PySide6-Essentials 6.11.3, which Apple's codesign wrote.

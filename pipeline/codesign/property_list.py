@@ -1,4 +1,4 @@
-"""Property lists of a seal: read within limits, written byte for byte as CoreFoundation writes XML.
+"""Property lists (a seal, an Info.plist): read within limits, written byte for byte as CoreFoundation writes XML.
 
 Python's plistlib writes other bytes (reals as 1000.0, keys in another order outside ASCII). Rules: CoreFoundation's
 CFPropertyList.c, compared with the CodeResources of bundles that Apple's codesign sealed.
@@ -39,8 +39,7 @@ def parse_plist(data: bytes, what: str) -> dict[str, Any]:
         ExpatError,
         ValueError,
         TypeError,
-        KeyError,
-        IndexError,
+        LookupError,
         AttributeError,
         OverflowError,
         RecursionError,

@@ -1,0 +1,179 @@
+"""Code inside archives (jar, wheel, zip): found, and signed in a new archive that holds everything else as it was.
+
+The notary opens such archives and judges the code in them; codesign and the seal take them for data. Members keep their
+order, names, dates, modes and way of compression. A wheel's RECORD is brought up to date.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import stat
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from pipeline.codesign.tree import EntryKind, Tree, join
+from pipeline.errors import MalformedFile, NotSupported
+from pipeline.host import Files
+from pipeline.host.files import refusals
+from pipeline.macho import is_macho
+
+SignMember = Callable[[Path, str], None]
+"""Sign a file in place; the text is its name in the archive."""
+
+# The local header of a first member, or the end record of an archive without any; a jmod has four bytes before it.
+_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
+_JMOD = b"JM\x01\x00"
+_MAGIC_SIZE = 8
+_BLOCK = 1024 * 1024
+# The jar of a large program has some 50,000 members.
+_MOST_MEMBERS = 200_000
+# Code of a gigabyte does not come in an archive; a member that claims it is there to fill the disk.
+_LARGEST_CODE = 1024 * 1024 * 1024
+
+
+def is_archive(start: bytes) -> bool:
+    """Do these first eight bytes of a file begin an archive that is looked into?"""
+    return start.startswith(_MAGICS) or (start.startswith(_JMOD) and start[4:].startswith(_MAGICS))
+
+
+def archives_in(tree: Tree, folder: str = "") -> Iterator[str]:
+    """The paths of the archives in a folder and all below it."""
+    for entry in sorted(tree.entries(folder), key=lambda one: one.name):
+        path = join(folder, entry.name)
+        if entry.kind is EntryKind.FOLDER:
+            yield from archives_in(tree, path)
+        elif entry.kind is EntryKind.FILE:
+            with tree.open(path) as source:
+                start = source.read(0, min(_MAGIC_SIZE, source.size))
+            if is_archive(start):
+                yield path
+
+
+def code_in_archive(path: Path) -> tuple[str, ...]:
+    """The names of the Mach-O files in an archive, and of archives in it. Raises MalformedFile where it is none."""
+    with _opened(path) as archive:
+        return tuple(
+            member.filename
+            for member in archive.infolist()
+            if _is_code(start := _start(archive, member)) or is_archive(start)
+        )
+
+
+def sign_archive(files: Files, path: Path, output: Path, sign: SignMember) -> tuple[str, ...]:
+    """A copy of an archive in which `sign` has signed every Mach-O file; their names are returned.
+
+    Raises NotSupported for a jmod, a signed jar and code in an archive inside this one, MalformedFile for what is no
+    archive, and what `sign` raises.
+    """
+    work = output.with_name(f".{output.name}.{os.getpid()}.members")
+    files.make_folder(work)
+    signed: dict[str, Path] = {}
+    try:
+        with _opened(path) as archive:
+            for number, member in enumerate(archive.infolist()):
+                start = _start(archive, member)
+                if is_archive(start):
+                    raise NotSupported(
+                        "an archive in an archive is not looked into", where=f"{path}!/{member.filename}"
+                    )
+                if _is_code(start):
+                    if member.file_size > _LARGEST_CODE:
+                        raise MalformedFile(f"a member of {member.file_size} bytes", where=f"{path}!/{member.filename}")
+                    place = work / str(number)
+                    with archive.open(member) as content, files.create(place, 0o700) as stream:
+                        _copy(content, stream)
+                    sign(place, member.filename)
+                    signed[member.filename] = place
+            if signed:
+                _check_rewritable(path, archive)
+            with files.create(output, stat.S_IMODE(path.stat().st_mode)) as target:
+                _rewrite(archive, signed, target)
+    finally:
+        files.remove(work)
+    return tuple(signed)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """What zipfile stumbles over in a damaged archive comes out as it is; all of it means the same."""
+    try:
+        with refusals(path), zipfile.ZipFile(path) as archive:
+            if len(archive.infolist()) > _MOST_MEMBERS:
+                raise MalformedFile(f"an archive of {len(archive.infolist())} members", where=str(path))
+            yield archive
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
+        raise MalformedFile(f"not an archive that can be read ({error})", where=str(path)) from error
+
+
+def _start(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    if member.is_dir():
+        return b""
+    with archive.open(member) as content:
+        return content.read(_MAGIC_SIZE)
+
+
+def _is_code(start: bytes) -> bool:
+    return len(start) == _MAGIC_SIZE and is_macho(start)
+
+
+def _check_rewritable(path: Path, archive: zipfile.ZipFile) -> None:
+    with path.open("rb") as stream:
+        if stream.read(len(_JMOD)) == _JMOD:
+            raise NotSupported(
+                "code in a jmod cannot be signed in place: sign it before jmod packs it", where=str(path)
+            )
+    for name in archive.namelist():
+        folder, _, last = name.upper().rpartition("/")
+        if folder == "META-INF" and last.endswith((".SF", ".RSA", ".DSA", ".EC")):
+            raise NotSupported(
+                "a signed jar: with other code in it, it would no longer hold",
+                where=str(path),
+                remedy="sign the code before jarsigner signs the jar",
+            )
+
+
+def _rewrite(archive: zipfile.ZipFile, signed: dict[str, Path], target: IO[bytes]) -> None:
+    with zipfile.ZipFile(target, "w") as output:
+        output.comment = archive.comment
+        for member in archive.infolist():
+            copied = zipfile.ZipInfo(member.filename, member.date_time)
+            for attribute in ("compress_type", "comment", "create_system", "external_attr", "internal_attr"):
+                setattr(copied, attribute, getattr(member, attribute))
+            if member.is_dir():
+                output.writestr(copied, b"")
+            elif _is_record(member.filename) and signed:
+                output.writestr(copied, _record(archive.read(member), signed))
+            else:
+                source = signed[member.filename].open("rb") if member.filename in signed else archive.open(member)
+                with source, output.open(copied, "w", force_zip64=member.file_size > 1 << 30) as stream:
+                    _copy(source, stream)
+
+
+def _is_record(name: str) -> bool:
+    folder, _, last = name.rpartition("/")
+    return last == "RECORD" and folder.endswith(".dist-info") and "/" not in folder
+
+
+def _record(content: bytes, signed: dict[str, Path]) -> bytes:
+    """The lines of a wheel's RECORD (name, hash, size), those of the signed files made anew."""
+    lines = []
+    for line in content.decode("utf-8", "surrogateescape").splitlines(keepends=True):
+        name = line.rsplit(",", 2)[0].strip('"').replace('""', '"')
+        if name in signed:
+            data = signed[name].read_bytes()
+            digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+            end = line[len(line.rstrip("\r\n")) :]
+            line = f"{line.rsplit(',', 2)[0]},sha256={digest},{len(data)}{end}"
+        lines.append(line)
+    return "".join(lines).encode("utf-8", "surrogateescape")
+
+
+def _copy(source: IO[bytes], target: IO[bytes]) -> None:
+    while block := source.read(_BLOCK):
+        target.write(block)

@@ -1,0 +1,184 @@
+"""Code inside archives of a bundle: told, or signed in a new archive with everything else as it was."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import plistlib
+import zipfile
+from pathlib import Path
+
+import pytest
+from builders import bundles, chain, mach
+
+from pipeline.codesign.options import SigningOptions
+from pipeline.disk import sign_bundle, verify_path
+from pipeline.disk.bundle_archives import code_in_archive, is_archive, sign_archive
+from pipeline.errors import MalformedFile, NotSupported
+from pipeline.host import Files
+
+DEVELOPER = chain.developer_id()
+OPTIONS = SigningOptions(anchors=DEVELOPER.anchors)
+CLASS = b"\xca\xfe\xba\xbe\0\0\0\x34\0\x1d" + bytes(60)
+
+
+def archive(members: dict[str, bytes], *, prefix: bytes = b"") -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as opened:
+        for number, (name, content) in enumerate(members.items()):
+            member = zipfile.ZipInfo(name, (2001 + number, 2, 3, 4, 6, 8))
+            member.external_attr = (0o100755 if number % 2 else 0o100644) << 16
+            member.compress_type = zipfile.ZIP_STORED if number % 3 else zipfile.ZIP_DEFLATED
+            opened.writestr(member, content)
+        opened.comment = b"made by hand"
+    return prefix + stream.getvalue()
+
+
+JAR = {
+    "META-INF/MANIFEST.MF": b"Manifest-Version: 1.0\n",
+    "a/Main.class": CLASS,
+    "native/": b"",
+    "native/libx.dylib": bundles.universal("dylib"),
+    "native/helper": bundles.universal(),
+    "data.bin": bytes(range(256)) * 300,
+}
+
+
+def sign(bundle: Path, *, archives: bool) -> tuple[Path, list[tuple[str, str]]]:
+    output = bundle.parent / "signed" / bundle.name
+    told: list[tuple[str, str]] = []
+    sign_bundle(
+        Files(),
+        bundle,
+        output,
+        OPTIONS,
+        DEVELOPER.identity,
+        signing_time=chain.SIGNED_AT,
+        archives=archives,
+        told=lambda path, words: told.append((path, words)),
+    )
+    return output, told
+
+
+def test_code_in_archives_is_told(tmp_path: Path) -> None:
+    """Without being asked to, signing leaves archives alone, and tells what is in them; others are not mentioned."""
+    bundle = bundles.app(
+        tmp_path,
+        files={
+            "Contents/Resources/app.jar": archive(JAR),
+            "Contents/Resources/data.zip": archive({"a.txt": b"a"}),
+            "Contents/Resources/broken.zip": b"PK\x03\x04" + b"\xff" * 50,
+            "Contents/Resources/outer.zip": archive({"inner.jar": archive(JAR)}),
+        },
+    )
+    signed, told = sign(bundle, archives=False)
+    assert dict(told).keys() == {
+        "Contents/Resources/app.jar",
+        "Contents/Resources/broken.zip",
+        "Contents/Resources/outer.zip",
+    }
+    assert "native/libx.dylib, native/helper" in dict(told)["Contents/Resources/app.jar"]
+    assert "inner.jar" in dict(told)["Contents/Resources/outer.zip"]
+    assert (signed / "Contents/Resources/app.jar").read_bytes() == archive(JAR)
+
+
+def test_code_in_archives_is_signed(tmp_path: Path) -> None:
+    """Asked to, it signs the code in an archive, and the seal covers the new one; other members stay as they were."""
+    bundle = bundles.app(tmp_path, files={"Contents/Resources/app.jar": archive(JAR)})
+    signed, told = sign(bundle, archives=True)
+    assert told == []
+    assert verify_path(signed, anchors=DEVELOPER.anchors)
+    before, after = (zipfile.ZipFile(folder / "Contents/Resources/app.jar") for folder in (bundle, signed))
+    with before, after:
+        assert after.namelist() == before.namelist()
+        assert after.comment == before.comment
+        assert after.testzip() is None
+        for one, other in zip(before.infolist(), after.infolist(), strict=True):
+            assert (one.date_time, one.external_attr, one.compress_type) == (
+                other.date_time,
+                other.external_attr,
+                other.compress_type,
+            )
+            if one.filename in ("native/libx.dylib", "native/helper"):
+                (tmp_path / "code").write_bytes(after.read(other))
+                found = verify_path(tmp_path / "code", anchors=DEVELOPER.anchors)
+                assert {(slice_.team, slice_.identifier) for slice_ in found} == {
+                    ("ABCDE12345", one.filename.removeprefix("native/").removesuffix(".dylib"))
+                }
+            else:
+                assert before.read(one) == after.read(other)
+
+
+def test_a_wheels_record_is_brought_up_to_date(tmp_path: Path) -> None:
+    """pip checks a wheel by its RECORD, so the lines of the signed files hold their new hashes and sizes."""
+    code = mach.image(kind="bundle")
+    record = 'pkg/x.so,sha256=old,1\r\n"pkg/a,b.txt",sha256=kept,2\r\npkg-1.dist-info/RECORD,,\r\n'
+    members = {"pkg/x.so": code, "pkg/a,b.txt": b"ab", "pkg-1.dist-info/RECORD": record.encode()}
+    wheel = tmp_path / "pkg-1.whl"
+    wheel.write_bytes(archive(members))
+
+    def sign_member(path: Path, _name: str) -> None:
+        path.write_bytes(b"signed")
+
+    assert sign_archive(Files(), wheel, wheel, sign_member) == ("pkg/x.so",)
+    digest = base64.urlsafe_b64encode(hashlib.sha256(b"signed").digest()).rstrip(b"=").decode()
+    with zipfile.ZipFile(wheel) as opened:
+        assert opened.read("pkg-1.dist-info/RECORD").decode() == record.replace("sha256=old,1", f"sha256={digest},6")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        pytest.param(archive({**JAR, "META-INF/KEY.SF": b""}), "signed jar", id="signed jar"),
+        pytest.param(archive(JAR, prefix=b"JM\x01\x00"), "jmod", id="jmod"),
+        pytest.param(archive({"inner.zip": archive(JAR)}), "archive in an archive", id="archive in an archive"),
+    ],
+)
+def test_what_cannot_be_signed_in_place_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:
+    """Where another signature, or another format, would break, nothing is written."""
+    path = tmp_path / "archive"
+    path.write_bytes(content)
+    with pytest.raises(NotSupported, match=reason):
+        sign_archive(Files(), path, tmp_path / "output", lambda _path, _name: None)
+    assert [one.name for one in tmp_path.iterdir()] == ["archive"]
+
+
+def test_what_is_an_archive() -> None:
+    """Archives are known by how they begin, empty ones and jmods too."""
+    assert is_archive(archive(JAR)[:8])
+    assert is_archive(archive({})[:8])
+    assert is_archive(archive(JAR, prefix=b"JM\x01\x00")[:8])
+    assert not is_archive(b"PK")
+    assert not is_archive(CLASS[:8])
+
+
+@pytest.mark.parametrize("cut", [30, 100, 2000])
+def test_a_damaged_archive_is_malformed(tmp_path: Path, cut: int) -> None:
+    """An archive that is cut short is told as such."""
+    path = tmp_path / "archive"
+    path.write_bytes(archive(JAR)[:-cut])
+    with pytest.raises(MalformedFile):
+        code_in_archive(path)
+
+
+def test_changed_entitlements_are_told(tmp_path: Path) -> None:
+    """What signing takes from, gives to, or changes in a file's entitlements is said."""
+
+    def with_entitlements(**values: object) -> SigningOptions:
+        return SigningOptions(anchors=DEVELOPER.anchors, entitlements=plistlib.dumps(values))
+
+    bundle = bundles.app(tmp_path)
+    first, second = tmp_path / "1" / bundle.name, tmp_path / "2" / bundle.name
+    told: list[tuple[str, str]] = []
+
+    def tell(path: str, words: str) -> None:
+        told.append((path, words))
+
+    sign_bundle(Files(), bundle, first, with_entitlements(a=True, b=1), DEVELOPER.identity, told=tell)
+    sign_bundle(Files(), first, second, with_entitlements(b=2, c="x"), DEVELOPER.identity, told=tell)
+    sign_bundle(Files(), second, second, with_entitlements(b=2, c="x"), DEVELOPER.identity, told=tell)
+    assert told == [
+        ("Contents/MacOS/tool", "entitlements +a=True, +b=1"),
+        ("Contents/MacOS/tool", "entitlements -a, b=1→2, +c='x'"),
+    ]
