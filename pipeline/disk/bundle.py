@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.codesign.bundle import SIGNATURE_FOLDER, find_bundle, versions
-from pipeline.codesign.bundle_code import find_code
+from pipeline.codesign.bundle_code import Code, find_code
 from pipeline.codesign.bundle_verifier import verify_bundle
 from pipeline.codesign.certificates import Anchors
 from pipeline.codesign.eras import DEFAULT_ERA, Era
@@ -20,7 +20,7 @@ from pipeline.disk.machofile import strip_file, verify_file
 from pipeline.disk.parts import write_parts
 from pipeline.disk.source import open_source
 from pipeline.disk.tree import FolderTree
-from pipeline.errors import ReleaseError
+from pipeline.errors import MalformedFile, ReleaseError
 from pipeline.host import Files
 from pipeline.macho import Source, read_slices
 
@@ -62,6 +62,28 @@ def open_executable(path: Path) -> Iterator[Source | None]:
         return
     with tree.open(bundle.main_file) as source:
         yield source
+
+
+def executable_of(bundle: Path) -> Path:
+    """A bundle's main executable. Raises MalformedFile where the folder is no bundle, or has none."""
+    found = find_bundle(FolderTree(bundle), name=bundle.name)
+    if not found.has_executable:
+        raise MalformedFile("a bundle without an executable", where=str(bundle))
+    return bundle / found.main_file
+
+
+def code_inside(bundle: Path) -> tuple[tuple[str, str], ...]:
+    """Code in a bundle but for its own executable, from the inside out: what a signer is given (a file, a bundle's root
+    or a framework's version) and the Mach-O file that it signs, as paths in the bundle."""
+    found = find_code(FolderTree(bundle), name=bundle.name)
+    inside = [one for one in found if one.bundle is None or one.bundle.root]
+    return tuple((_signed_at(one), one.path) for one in inside)
+
+
+def _signed_at(code: Code) -> str:
+    if code.bundle is None:
+        return code.path
+    return code.bundle.base if "Versions" in code.bundle.base.split("/") else code.bundle.root
 
 
 def code_hashes(bundle: Path) -> dict[str, dict[str, str]]:

@@ -19,7 +19,7 @@ from pipeline.disk.archive import demand_members
 from pipeline.errors import VerificationError
 from pipeline.launchd import JobFile, parse_job, program_of
 from pipeline.launchd import judge as judge_jobs
-from pipeline.model import STAPLED_TICKET, Artifact, Kind, Plan, Slice, StapleStatus
+from pipeline.model import STAPLED_TICKET, Artifact, Kind, NotarizationStatus, Plan, Slice, StapleStatus
 from pipeline.stages.context import Context, digests, side_by_side
 from pipeline.toolchain.second_opinion import demand_agreement
 
@@ -97,6 +97,9 @@ def _verify(context: Context, plan: Plan, artifact: Artifact) -> None:
     elif artifact.kind is Kind.DISTRIBUTION and artifact.path.endswith(".zip"):
         members = {ship.rpartition("/")[2]: context.folder / ship for ship in artifact.contents}
         demand_members(path, members, artifact.path)
+    if artifact.slices and artifact.notarization and artifact.notarization.status is NotarizationStatus.ACCEPTED:
+        found = context.toolchain.try_out(path, artifact.slices, plan.version)
+        context.event(NAME)("tried", artifact=artifact.path, **found)
     # Last, because whatever was found before says more precisely what is wrong.
     _demand_digest(context, plan, artifact, path)
     context.event(NAME)("verified", artifact=artifact.path, sha256=artifact.sha256)

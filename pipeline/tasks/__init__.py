@@ -13,6 +13,7 @@ from pipeline.tasks import (
     deploy,
     evidence,
     files,
+    keychain,
     launchd,
     rehearsal,
     release,
@@ -26,6 +27,7 @@ for module in (release, evidence, checks):
 for module, name in (
     (files, "file"),
     (credentials, "credentials"),
+    (keychain, "keychain"),
     (launchd, "launchd"),
     (templates, "templates"),
     (deploy, "deploy"),
