@@ -210,7 +210,7 @@ def test_a_missing_tool_is_named(apple_released: Workshop) -> None:
     assert "codesign" in ran.err
 
 
-@pytest.mark.parametrize("at", ["codesign --force", "lipo -create", "notarytool submit", "notarytool info", "spctl"])
+@pytest.mark.parametrize("at", ["--force --sign", "-create", "notarytool submit", "notarytool info", "spctl"])
 def test_terminated_in_the_middle_completes_when_run_again(
     finished: Workshop, prebuilt: Path, tmp_path: Path, at: str
 ) -> None:

@@ -67,6 +67,7 @@ class AppleToolchain:
         self._profile = profile
         self._choosing = Lock()
         self._chosen: KeychainIdentity | None = None
+        self._beginning = Lock()
         self._works = itertools.count()
 
     def versions(self) -> Mapping[str, str]:
@@ -290,12 +291,13 @@ class AppleToolchain:
     @contextmanager
     def _work(self) -> Iterator[Path]:
         """A folder for tools to work in, gone afterwards; the first of a process removes what a kill left."""
-        number = next(self._works)
         home = self._folder / ".work" / "apple"
-        if number == 0:
-            self._host.files.remove(home)
-        work = home / str(number)
-        self._host.files.make_folder(work, mode=0o700)
+        with self._beginning:
+            number = next(self._works)
+            if number == 0:
+                self._host.files.remove(home)
+            work = home / str(number)
+            self._host.files.make_folder(work, mode=0o700)
         try:
             yield work
         finally:
