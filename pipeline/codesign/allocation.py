@@ -106,7 +106,7 @@ def allocate(one: MachSlice, datasize: int, era: Era) -> Allocation:
         extent = image.size
         code_limit = align(extent, _ALIGNMENT)
         at = len(head)
-        _check_room(one)
+        check_room(one)
         head += bytes(_COMMAND_SIZE)
         _COUNTS.pack_into(head, _COUNTS_OFFSET, len(image.commands) + 1, len(head) - image.header_size)
     if code_limit + datasize > _LARGEST:
@@ -139,7 +139,7 @@ def deallocate(one: MachSlice, era: Era) -> Overlay:
     return Overlay(base=one.source, head=bytes(head), kept=size, size=size)
 
 
-def _check_room(one: MachSlice) -> None:
+def check_room(one: MachSlice) -> None:
     """SigningError unless 16 bytes behind the load commands are free: zeros before everything the image says it has."""
     image = one.image
     starts = [section.offset for segment in image.segments for section in segment.sections if section.in_file]

@@ -1,10 +1,18 @@
 """The engine on disk: gives it Sources and Trees, applies its plans. What appears, appears whole, by one rename."""
 
-from pipeline.disk.bundle import code_hashes, strip, verify_path
-from pipeline.disk.bundle_entitlements import choose_entitlements
+from pipeline.disk.bundle import (
+    code_hashes,
+    code_inside,
+    executable_of,
+    linked_libraries,
+    open_executable,
+    strip,
+    verify_path,
+)
+from pipeline.disk.bundle_entitlements import choose_entitlements, entitled
 from pipeline.disk.bundle_signing import sign_bundle
 from pipeline.disk.digests import tree_digest
-from pipeline.disk.machofile import join, sign_file, thin, verify_file
+from pipeline.disk.machofile import check_signable, join, sign_file, thin, verify_file
 from pipeline.disk.parts import write_parts
 from pipeline.disk.source import FileSource, open_source
 from pipeline.disk.tree import FolderTree
@@ -12,9 +20,15 @@ from pipeline.disk.tree import FolderTree
 __all__ = [
     "FileSource",
     "FolderTree",
+    "check_signable",
     "choose_entitlements",
     "code_hashes",
+    "code_inside",
+    "entitled",
+    "executable_of",
     "join",
+    "linked_libraries",
+    "open_executable",
     "open_source",
     "sign_bundle",
     "sign_file",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.codesign.bundle import SIGNATURE_FOLDER, find_bundle, versions
-from pipeline.codesign.bundle_code import find_code
+from pipeline.codesign.bundle_code import Code, find_code
 from pipeline.codesign.bundle_verifier import verify_bundle
 from pipeline.codesign.certificates import Anchors
 from pipeline.codesign.eras import DEFAULT_ERA, Era
@@ -16,10 +18,11 @@ from pipeline.codesign.verified import VerifiedSlice
 from pipeline.codesign.verifier import Expectations
 from pipeline.disk.machofile import strip_file, verify_file
 from pipeline.disk.parts import write_parts
+from pipeline.disk.source import open_source
 from pipeline.disk.tree import FolderTree
-from pipeline.errors import ReleaseError
+from pipeline.errors import MalformedFile, ReleaseError
 from pipeline.host import Files
-from pipeline.macho import read_slices
+from pipeline.macho import Source, read_slices
 
 
 def verify_path(
@@ -37,6 +40,50 @@ def verify_path(
         return verify_bundle(FolderTree(path), path.name, expectations)
     except ReleaseError as error:
         raise error.at(str(path)) from error.__cause__
+
+
+def linked_libraries(path: Path) -> Mapping[str, tuple[str, ...]]:
+    """Architecture → install names of what a Mach-O file, or a bundle's executable, links; none without executable."""
+    with open_executable(path) as source:
+        return {one.arch: one.image.libraries for one in read_slices(source)} if source is not None else {}
+
+
+@contextmanager
+def open_executable(path: Path) -> Iterator[Source | None]:
+    """A Mach-O file, or a bundle's executable; None for a bundle without one."""
+    if not path.is_dir():
+        with open_source(path) as source:
+            yield source
+        return
+    tree = FolderTree(path)
+    bundle = find_bundle(tree, name=path.name)
+    if not bundle.has_executable:
+        yield None
+        return
+    with tree.open(bundle.main_file) as source:
+        yield source
+
+
+def executable_of(bundle: Path) -> Path:
+    """A bundle's main executable. Raises MalformedFile where the folder is no bundle, or has none."""
+    found = find_bundle(FolderTree(bundle), name=bundle.name)
+    if not found.has_executable:
+        raise MalformedFile("a bundle without an executable", where=str(bundle))
+    return bundle / found.main_file
+
+
+def code_inside(bundle: Path) -> tuple[tuple[str, str], ...]:
+    """Code in a bundle but for its own executable, from the inside out: what a signer is given (a file, a bundle's root
+    or a framework's version) and the Mach-O file that it signs, as paths in the bundle."""
+    found = find_code(FolderTree(bundle), name=bundle.name)
+    inside = [one for one in found if one.bundle is None or one.bundle.root]
+    return tuple((_signed_at(one), one.path) for one in inside)
+
+
+def _signed_at(code: Code) -> str:
+    if code.bundle is None:
+        return code.path
+    return code.bundle.base if "Versions" in code.bundle.base.split("/") else code.bundle.root
 
 
 def code_hashes(bundle: Path) -> dict[str, dict[str, str]]:

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
+from pipeline.codesign import allocation
 from pipeline.codesign.cms import Identity
 from pipeline.codesign.entitlement_changes import entitlement_changes
 from pipeline.codesign.eras import DEFAULT_ERA, Era
@@ -59,6 +60,23 @@ def sign_file(
     if changes is not None and told is not None:
         told(source.name, changes)
     return signed
+
+
+def check_signable(path: Path) -> tuple[str, ...]:
+    """The architectures of a Mach-O file that can be signed: laid out as codesign wants it, with room in every header.
+
+    codesign itself does not look: where the header has no room, it writes over code. Raises as `sign_file` does.
+    """
+    with open_source(path) as opened:
+        slices = _slices(opened)
+        for one in slices:
+            try:
+                allocation.check_signable(one.image)
+                if one.image.signature is None:
+                    allocation.check_room(one)
+            except ReleaseError as error:
+                raise error.at(f"{path}: slice {one.arch}") from None
+    return tuple(one.arch for one in slices)
 
 
 def strip_file(files: Files, path: Path, output: Path, era: Era = DEFAULT_ERA) -> None:

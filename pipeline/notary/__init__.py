@@ -1,8 +1,9 @@
 """Apple's notary (App Store Connect Notary API v2): submit, wait, read the log; nothing lost, nothing sent twice.
 
 Thin layers: `service` (who may be talked to), `client` and `object_store` (endpoints and shapes), `steps` and `upload`
-(what comes after what, and what a kill leaves), `verdicts` and `waiting` (how long). `submission` is what is on disk;
-`log` and `report` read what Apple's scanner says, `proof` joins it to what was signed.
+(what comes after what, and what a kill leaves), `verdicts` and `waiting` (how long). `tool` and `tool_steps` are the
+same through Apple's notarytool. `submission` is what is on disk; `log` and `report` read what Apple's scanner says,
+`proof` joins it to what was signed.
 """
 
 from pipeline.notary.credentials import (
@@ -19,7 +20,8 @@ from pipeline.notary.proof import Unlisted, unlisted, verify_listed
 from pipeline.notary.report import describe_log, describe_submission
 from pipeline.notary.service import APPLE, NotaryCredentials, NotaryService
 from pipeline.notary.submission import Abandoned, Archive, Records, State, Submission
-from pipeline.notary.verdicts import Mode, Verdict, notarize
+from pipeline.notary.tool import KeychainProfile, KeyFile, NotaryTool
+from pipeline.notary.verdicts import Mode, Verdict, notarize, notarize_with_tool
 from pipeline.notary.waiting import APPLE_POLICY, REHEARSAL_POLICY, Schedule, WaitPolicy
 from pipeline.notary.wire import NotaryStatus
 
@@ -30,11 +32,14 @@ __all__ = [
     "Abandoned",
     "Archive",
     "Issue",
+    "KeyFile",
+    "KeychainProfile",
     "Mode",
     "NotaryCredentials",
     "NotaryLog",
     "NotaryService",
     "NotaryStatus",
+    "NotaryTool",
     "Records",
     "Schedule",
     "State",
@@ -52,6 +57,7 @@ __all__ = [
     "list_profiles",
     "load_credentials",
     "notarize",
+    "notarize_with_tool",
     "parse_credentials",
     "parse_log",
     "store_credentials",

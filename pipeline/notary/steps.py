@@ -18,9 +18,11 @@ two in a hundred are answered by then; so one that is still in progress was not 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
+from typing import Protocol
 
 from pipeline.errors import MalformedFile, ReleaseError, ServiceUnavailable, VerificationError
 from pipeline.host import Host
@@ -40,11 +42,22 @@ _UNSENT = (State.SUBMITTING, State.CREATED, State.UPLOADING)
 _MOST_GRANTS = 3
 
 
-class Steps:
-    def __init__(self, host: Host, service: NotaryService, client: NotaryClient, records: Records) -> None:
+class Asked(Protocol):
+    """Who answers about submissions; raises what `client` does."""
+
+    def submissions(self) -> tuple[Listed, ...]: ...
+
+    def status(self, submission: str) -> Listed: ...
+
+    def log(self, submission: str) -> bytes: ...
+
+
+class Steps(ABC):
+    """All but how an archive is sent."""
+
+    def __init__(self, host: Host, asked: Asked, records: Records) -> None:
         self._host = host
-        self._service = service
-        self._client = client
+        self._asked = asked
         self._records = records
 
     def bring(self, archive: Archive, patience: Patience) -> Submission:
@@ -60,22 +73,14 @@ class Steps:
             submission = replace(submission, state=State.UPLOADED)  # the log is the proof: it is fetched again
         elif not submission.state.is_final:
             self._host.console.say(f"notary: taking up {submission.name} ({submission.state})")
-        for _ in range(_MOST_GRANTS):
-            if submission.state is State.SUBMITTING:
-                submission = self._submit(submission, patience, unclear=unclear)
-            if submission.state in (State.CREATED, State.UPLOADING):
-                submission = self._upload(submission, archive, patience)
-            if submission.state is not State.SUBMITTING:
-                break
-            unclear = False
-        else:
-            raise ServiceUnavailable(
-                f"{_MOST_GRANTS} times the leave to upload had ended as soon as it was given",
-                where=submission.name,
-                remedy="set this machine's clock (sntp -sS time.apple.com, or timedatectl set-ntp true), and run again",
-            )
+        if submission.state in _UNSENT:
+            submission = self._send(submission, archive, patience, unclear=unclear)
         self._records.remove_grant(archive.sha256)
         return submission
+
+    @abstractmethod
+    def _send(self, submission: Submission, archive: Archive, patience: Patience, *, unclear: bool) -> Submission:
+        """From any state before `uploaded` to `uploaded`; `unclear`: an earlier run may have sent it."""
 
     def look(self, submission: Submission) -> Submission:
         """The record with what the notary says now. Raises ServiceUnavailable, NotThere for an id it does not know."""
@@ -87,7 +92,7 @@ class Steps:
         Raises NotThere while there is none, VerificationError for one about other bytes.
         """
         where = f"notary log of {submission.id}"
-        data = self._client.log(_id(submission))
+        data = self._asked.log(_id(submission))
         try:
             log = parse_log(data, where=where)
         except MalformedFile as error:
@@ -137,6 +142,68 @@ class Steps:
             )
         )
 
+    def _uploaded(self, submission: Submission) -> Submission:
+        submission = self._records.save(submission.reached(State.UPLOADED, self._host.clock.now()))
+        self._records.remove_grant(submission.sha256)
+        return submission
+
+    def _give_up(self, submission: Submission, reason: str, patience: Patience, *, unclear: bool) -> Submission:
+        """Back to `submitting`, unless it shows that the upload was completed after all: `unclear` says it may have."""
+        pauses = patience.policy.poll.pauses()
+        while unclear:
+            listed = patience.persist(lambda: self._status(submission))
+            if listed.status in FINAL:
+                return self._uploaded(self._heard(submission, listed))
+            now = self._host.clock.now()
+            unclear = now - submission.times.get(State.UPLOADING, now) < patience.policy.doubt
+            if unclear:
+                self._host.clock.sleep(next(pauses))
+        self._host.console.say(f"notary: submission {submission.id} is abandoned: {reason}")
+        submission = self._records.save(submission.without_id(reason, self._host.clock.now()))
+        self._records.remove_grant(submission.sha256)
+        return submission
+
+    def _status(self, submission: Submission) -> Listed:
+        listed = self._asked.status(_id(submission))
+        if listed.id != submission.id:
+            raise ServiceUnavailable(
+                f"the notary answered about submission {listed.id}", where=f"submission {submission.id}"
+            )
+        return listed
+
+    def _heard(self, submission: Submission, listed: Listed) -> Submission:
+        """The record with the status as the notary words it; written only where that is news."""
+        if listed.said == submission.said:
+            return submission
+        self._host.console.say(f"notary: {submission.name}: {listed.said}")
+        return self._records.save(replace(submission, said=listed.said))
+
+
+class RestSteps(Steps):
+    """Sends by Apple's REST service: a POST that gives leave to upload, then the upload."""
+
+    def __init__(self, host: Host, service: NotaryService, client: NotaryClient, records: Records) -> None:
+        super().__init__(host, client, records)
+        self._service = service
+        self._client = client
+
+    def _send(self, submission: Submission, archive: Archive, patience: Patience, *, unclear: bool) -> Submission:
+        for _ in range(_MOST_GRANTS):
+            if submission.state is State.SUBMITTING:
+                submission = self._submit(submission, patience, unclear=unclear)
+            if submission.state in (State.CREATED, State.UPLOADING):
+                submission = self._upload(submission, archive, patience)
+            if submission.state is not State.SUBMITTING:
+                break
+            unclear = False
+        else:
+            raise ServiceUnavailable(
+                f"{_MOST_GRANTS} times the leave to upload had ended as soon as it was given",
+                where=submission.name,
+                remedy="set this machine's clock (sntp -sS time.apple.com, or timedatectl set-ntp true), and run again",
+            )
+        return submission
+
     def _submit(self, submission: Submission, patience: Patience, *, unclear: bool) -> Submission:
         """From `submitting` to `created`; to `uploaded` where the list has the same bytes accepted already."""
         grant = self._records.load_grant(submission.sha256)
@@ -170,7 +237,7 @@ class Steps:
 
     def _look_in_list(self, submission: Submission, patience: Patience) -> Submission:
         """Records submissions of this name that nobody can upload to; takes over one that was accepted."""
-        for listed in patience.persist(self._client.submissions):
+        for listed in patience.persist(self._asked.submissions):
             if listed.name != submission.name or submission.is_abandoned(listed.id):
                 continue
             now = self._host.clock.now()
@@ -222,42 +289,6 @@ class Steps:
                 raise
 
         patience.persist(attempt)
-
-    def _uploaded(self, submission: Submission) -> Submission:
-        submission = self._records.save(submission.reached(State.UPLOADED, self._host.clock.now()))
-        self._records.remove_grant(submission.sha256)
-        return submission
-
-    def _give_up(self, submission: Submission, reason: str, patience: Patience, *, unclear: bool) -> Submission:
-        """Back to `submitting`, unless it shows that the upload was completed after all: `unclear` says it may have."""
-        pauses = patience.policy.poll.pauses()
-        while unclear:
-            listed = patience.persist(lambda: self._status(submission))
-            if listed.status in FINAL:
-                return self._uploaded(self._heard(submission, listed))
-            now = self._host.clock.now()
-            unclear = now - submission.times.get(State.UPLOADING, now) < patience.policy.doubt
-            if unclear:
-                self._host.clock.sleep(next(pauses))
-        self._host.console.say(f"notary: submission {submission.id} is abandoned: {reason}")
-        submission = self._records.save(submission.without_id(reason, self._host.clock.now()))
-        self._records.remove_grant(submission.sha256)
-        return submission
-
-    def _status(self, submission: Submission) -> Listed:
-        listed = self._client.status(_id(submission))
-        if listed.id != submission.id:
-            raise ServiceUnavailable(
-                f"the notary answered about submission {listed.id}", where=f"submission {submission.id}"
-            )
-        return listed
-
-    def _heard(self, submission: Submission, listed: Listed) -> Submission:
-        """The record with the status as the notary words it; written only where that is news."""
-        if listed.said == submission.said:
-            return submission
-        self._host.console.say(f"notary: {submission.name}: {listed.said}")
-        return self._records.save(replace(submission, said=listed.said))
 
 
 def _demand_about(log: NotaryLog, submission: Submission, where: str) -> None:

@@ -2,6 +2,7 @@
 
     notary/<sha256>.json        the record, written before anything is sent; `Submission`
     notary/<sha256>.log.json    the notary's log, byte for byte as it came
+    notary/<sha256>.sending/    the archive under the submission's name, while notarytool sends it
     notary/<sha256>.upload      temporary credentials of the object store: 0600 from the first byte, gone after it
 
 The archive's SHA-256 is the key, so another job that has the folder takes up where this one ended.
@@ -175,6 +176,10 @@ class Records:
 
     def log_path(self, sha256: str) -> Path:
         return self._folder / f"{sha256}.log.json"
+
+    def sending_path(self, submission: Submission) -> Path:
+        """A copy of the archive under the submission's name, while a tool sends it; in a folder of its own."""
+        return self._folder / f"{submission.sha256}.sending" / submission.name
 
     def load(self, sha256: str) -> Submission | None:
         path = self.path(sha256)

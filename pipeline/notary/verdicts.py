@@ -25,8 +25,10 @@ from pipeline.notary.client import NotaryClient
 from pipeline.notary.log import NotaryLog
 from pipeline.notary.report import describe_log
 from pipeline.notary.service import NotaryCredentials, NotaryService
-from pipeline.notary.steps import Steps
+from pipeline.notary.steps import RestSteps, Steps
 from pipeline.notary.submission import FINAL, Archive, Records, State, Submission
+from pipeline.notary.tool import NotaryTool
+from pipeline.notary.tool_steps import ToolSteps
 from pipeline.notary.waiting import Patience, Throttled, WaitPolicy, in_words
 from pipeline.notary.wire import NotaryStatus
 
@@ -69,7 +71,26 @@ def notarize(
     Raises NotaryRejected (with the logs as tables), NotaryPending, CredentialsError, ServiceUnavailable,
     VerificationError (a log about other bytes), Interrupted. What was reached is on record in every case.
     """
-    job = _Job(host, service, credentials, folder, policy, wait)
+    records = Records(host, folder)
+    steps = RestSteps(host, service, NotaryClient(host, service, credentials), records)
+    return _notarize(_Job(host, steps, records, policy, wait), archives, mode)
+
+
+def notarize_with_tool(
+    host: Host,
+    tool: NotaryTool,
+    archives: Sequence[Archive],
+    folder: Path,
+    policy: WaitPolicy,
+    wait: timedelta,
+    mode: Mode = Mode.PARALLEL,
+) -> tuple[Verdict, ...]:
+    """As `notarize`, with the same records, through Apple's own notarytool."""
+    records = Records(host, folder)
+    return _notarize(_Job(host, ToolSteps(host, tool, records), records, policy, wait), archives, mode)
+
+
+def _notarize(job: _Job, archives: Sequence[Archive], mode: Mode) -> tuple[Verdict, ...]:
     unique = tuple({archive.sha256: archive for archive in archives}.values())
     try:
         for group in [unique] if mode is Mode.PARALLEL else [(archive,) for archive in unique]:
@@ -84,20 +105,12 @@ def notarize(
 class _Job:
     """The submissions of one call."""
 
-    def __init__(
-        self,
-        host: Host,
-        service: NotaryService,
-        credentials: NotaryCredentials,
-        folder: Path,
-        policy: WaitPolicy,
-        wait: timedelta,
-    ) -> None:
+    def __init__(self, host: Host, steps: Steps, records: Records, policy: WaitPolicy, wait: timedelta) -> None:
         self._host = host
         self._policy = policy
         self._wait = wait
-        self._records = Records(host, folder)
-        self._steps = Steps(host, service, NotaryClient(host, service, credentials), self._records)
+        self._records = records
+        self._steps = steps
         self._submissions: dict[str, Submission] = {}
         self._late: dict[str, ServiceUnavailable] = {}
         """Why the last look at a submission found nothing, by its archive's SHA-256."""

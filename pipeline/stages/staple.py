@@ -12,6 +12,7 @@ from dataclasses import replace
 from pipeline.errors import StapleError, VerificationError
 from pipeline.model import Artifact, Kind, Plan, Staple, StapleStatus, World
 from pipeline.stages.context import Context, digests
+from pipeline.toolchain import NotStapleable
 
 NAME = "staple"
 
@@ -46,7 +47,7 @@ def run(context: Context, plan: Plan) -> Plan:
         hashes = [entry.cdhash for entry in artifact.slices]
         ticket = tickets[hashes[0]]
         _demand_proof(context, ticket, artifact)
-        made += _app(context, artifact, ticket) if artifact.kind is Kind.APP else _bare(context, artifact, ticket)
+        made += _app(context, artifact, ticket) if _has_a_place(artifact) else _bare(context, artifact, ticket)
     beside = {artifact.product: artifact.path for artifact in made if artifact.kind is Kind.TICKET}
     made += [
         replace(
@@ -56,6 +57,10 @@ def run(context: Context, plan: Plan) -> Plan:
         for thin in plan.of(Kind.THIN, debug=False)
     ]
     return plan.with_artifacts(*made)
+
+
+def _has_a_place(artifact: Artifact) -> bool:
+    return artifact.kind is Kind.APP
 
 
 def _excluded(artifact: Artifact, reason: str) -> Artifact:
@@ -71,7 +76,11 @@ def _demand_proof(context: Context, ticket: bytes, artifact: Artifact) -> None:
 
 
 def _app(context: Context, app: Artifact, ticket: bytes) -> list[Artifact]:
-    context.toolchain.staple(context.path(app), ticket, [entry.cdhash for entry in app.slices])
+    try:
+        context.toolchain.staple(context.path(app), ticket, [entry.cdhash for entry in app.slices])
+    except NotStapleable:
+        # The tool knows better what can be stapled; only of a bare file is this said.
+        return _bare(context, app, ticket)
     context.event(NAME)("stapled", artifact=app.path)
     return [replace(app, staple=Staple(status=StapleStatus.STAPLED))]
 

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from pipeline import config
+from pipeline import config, provenance
 from pipeline.checkout import checkout_facts, source_key
-from pipeline.errors import ConfigurationError, NotSupported
+from pipeline.config.products import IDENTITY_FILES
+from pipeline.errors import ConfigurationError, CredentialsError, NotSupported, ReleaseError
 from pipeline.host import Host
 from pipeline.journal import Journal
 from pipeline.model import Configuration, Plan, World
+from pipeline.redact import Secret
 from pipeline.release import begin
 from pipeline.stages.context import Context, SilentLog
 from pipeline.toolchain import Toolchain
@@ -45,17 +47,39 @@ def assembled(
             log = Journal(
                 host.files, host.clock, folder / "audit.jsonl", run=host.entropy.bytes(8).hex(), redact=host.redact
             )
-        toolchain = _toolchain(host, configuration, stack)
+        journal = log if writes else SilentLog()
         yield (
             Context(
                 host=host,
-                toolchain=toolchain,
-                journal=log if writes else SilentLog(),
+                toolchain=_toolchain(host, configuration, stack, journal.record),
+                journal=journal,
                 folder=folder,
                 source_keys=keys,
             ),
             plan,
         )
+
+
+def provenance_signer(host: Host, configuration: Configuration) -> provenance.Signer | None:
+    """The key that the configuration names for the provenance; None where it names none."""
+    path = configuration.provenance_key
+    if path is None:
+        return None
+    data = host.files.read(path)
+    closed = b"ENCRYPTED" in data or b"-----BEGIN " not in data
+    try:
+        return provenance.load_signer(data, password_of(host, path, "provenance") if closed else None)
+    except ReleaseError as error:
+        raise error.at(str(path)) from None
+
+
+def password_of(host: Host, path: Path, purpose: str) -> Secret:
+    """From the keyring, kept under purpose and file name; else asked for, or the first line of standard input."""
+    try:
+        kept = host.secrets.get(f"{purpose}:{path.name}")
+    except CredentialsError:  # a headless host without a keyring
+        kept = None
+    return kept or host.secrets.ask(f"password of {path.name}")
 
 
 def announce(host: Host, configuration: Configuration, plan: Plan) -> None:
@@ -66,7 +90,9 @@ def announce(host: Host, configuration: Configuration, plan: Plan) -> None:
     if configuration.world is World.REHEARSAL:
         host.console.say("REHEARSAL: own certificates, own notary; Apple has no part in it, and no Mac will trust it")
     if plan.dirty:
-        host.console.say("warning: the checkout has changes that are not committed")
+        words = "the checkout has changes that are not committed"
+        host.console.say(f"warning: {words}")
+        host.console.annotate("warning", words, str(configuration.path.name))
 
 
 def _checkout(host: Host, configuration: Configuration, *, allow_dirty: bool) -> tuple[Plan, dict[str, str]]:
@@ -92,14 +118,41 @@ def _checkout(host: Host, configuration: Configuration, *, allow_dirty: bool) ->
     return plan, keys
 
 
-def _toolchain(host: Host, configuration: Configuration, stack: ExitStack) -> Toolchain:
-    if configuration.toolchain != "portable":
-        raise NotSupported(
-            "Apple's own tools are not driven yet", where="[release] toolchain", remedy='use toolchain = "portable"'
-        )
+def _toolchain(host: Host, configuration: Configuration, stack: ExitStack, record: Callable[..., object]) -> Toolchain:
     from pipeline.toolchain.portable import PortableToolchain
 
-    return PortableToolchain(host, _services(host, configuration, stack), configuration.folder, configuration.world)
+    folder, world = configuration.folder, configuration.world
+    engine = PortableToolchain(host, _services(host, configuration, stack), folder, world)
+    if configuration.toolchain == "portable":
+        return engine
+    from pipeline.toolchain.apple import AppleToolchain, Tools
+
+    tools = Tools(host=host, folder=configuration.tools, record=record)
+    return AppleToolchain(
+        tools,
+        engine,
+        folder,
+        world,
+        identity=_keychain_identity(configuration),
+        profile=configuration.notary.profile,
+    )
+
+
+def _keychain_identity(configuration: Configuration) -> str | None:
+    """What [sign] identity names in the keychains; a file's identity is brought there by keychain.create."""
+    named = {product.sign.identity for product in configuration.products}
+    if len(named) != 1:
+        raise NotSupported("products of one release with different identities", where="[sign] identity")
+    name = named.pop()
+    if name is None or not name.lower().endswith(IDENTITY_FILES):
+        return name
+    if configuration.world is World.REAL:
+        raise ConfigurationError(
+            "codesign signs with an identity in a keychain, not with a file",
+            where="[sign] identity",
+            remedy="`invoke keychain.create` makes a keychain of the file; then name the identity, or its SHA-1",
+        )
+    return None
 
 
 def _services(host: Host, configuration: Configuration, stack: ExitStack) -> Callable[[], Services]:
@@ -118,8 +171,9 @@ def _services(host: Host, configuration: Configuration, stack: ExitStack) -> Cal
         )
 
     def real() -> Services:
-        from pipeline.tasks.real_world import real_services
+        from pipeline.tasks.real_world import keychain_services, real_services
 
-        return real_services(host, configuration)
+        services = keychain_services if configuration.toolchain == "apple" else real_services
+        return services(host, configuration)
 
     return {World.REHEARSAL: rehearsal, World.LOCAL: local, World.REAL: real}[configuration.world]

@@ -26,6 +26,35 @@ def real_services(host: Host, configuration: Configuration) -> Services:
     )
 
 
+def keychain_services(host: Host, configuration: Configuration) -> Services:
+    """As `real_services`, where Apple's tools sign with a keychain's identity and ask the services themselves.
+
+    Without credentials of ours, [notary] profile is one that notarytool keeps.
+    """
+    return Services(
+        identity=None,
+        anchors=identities.APPLE_ANCHORS,
+        timestamp_url=None,
+        tickets_url=tickets.APPLE_URL,
+        notary=notary.APPLE,
+        credentials=_credentials_if_kept(host, configuration),
+    )
+
+
+def _credentials_if_kept(host: Host, configuration: Configuration) -> notary.NotaryCredentials | None:
+    profile = configuration.notary.profile
+    if configuration.notary.credentials is None and profile is not None and profile not in _kept(host):
+        return None
+    return _credentials(host, configuration)
+
+
+def _kept(host: Host) -> tuple[str, ...]:
+    try:
+        return notary.list_profiles(host, None)
+    except CredentialsError:  # a headless host without a keyring
+        return ()
+
+
 def _identity(host: Host, configuration: Configuration) -> Identity:
     named = {product.sign.identity for product in configuration.products}
     if len(named) != 1:

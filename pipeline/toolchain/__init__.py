@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
+from pipeline.errors import StapleError
 from pipeline.model import NotaryMode, Slice
 from pipeline.notary import NotaryLog
 
@@ -44,6 +45,10 @@ class Notarized:
     submission: str
     log: NotaryLog
     """As the notary gave it, parsed and not judged: the notarize stage holds it against what was signed."""
+
+
+class NotStapleable(StapleError):
+    """This kind of file has no place for a ticket; it is notarized all the same."""
 
 
 Event = Callable[..., object]
@@ -87,7 +92,10 @@ class Toolchain(Protocol):
         ...
 
     def staple(self, bundle: Path, ticket: bytes, cdhashes: Sequence[str]) -> None:
-        """Give a bundle of these CDHashes its ticket, and read it back; a failure leaves an older ticket as it was."""
+        """Give a bundle of these CDHashes its ticket, and read it back; a failure leaves an older ticket as it was.
+
+        NotStapleable for a bare file.
+        """
         ...
 
     def stapled(self, bundle: Path) -> bytes | None:
@@ -100,4 +108,11 @@ class Toolchain(Protocol):
 
     def verify(self, path: Path) -> tuple[Slice, ...]:
         """Every digest, signature, chain and time stamp of a file or a bundle; VerificationError where one fails."""
+        ...
+
+    def try_out(self, path: Path, slices: Sequence[Slice], version: str) -> Mapping[str, str]:
+        """Gatekeeper's word on something notarized, and each slice started: what was asked → what came of it.
+
+        VerificationError where it is refused or does not run. What this host cannot try is not tried, and said so.
+        """
         ...

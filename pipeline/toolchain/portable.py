@@ -21,8 +21,10 @@ from pipeline.errors import ConfigurationError, MalformedFile, SigningError, Sta
 from pipeline.host import Host
 from pipeline.model import NotaryMode, Slice, World
 from pipeline.timestamps import RetryPolicy, TimestampClient
-from pipeline.toolchain import ArchiveToNotarize, Event, Notarized, SignRequest
+from pipeline.toolchain import ArchiveToNotarize, Event, Notarized, NotStapleable, SignRequest
+from pipeline.toolchain.archives import submittable, told
 from pipeline.toolchain.services import Services
+from pipeline.toolchain.slices import recorded_slices
 
 # A rehearsal's services answer at once; Apple's policies are the defaults of their rooms.
 _A_MOMENT = timedelta(milliseconds=50)
@@ -44,7 +46,8 @@ class PortableToolchain:
         self._world = world
 
     @property
-    def _services(self) -> Services:
+    def services(self) -> Services:
+        """The identity and the services of the world."""
         with self._opening:
             if self._opened is None:
                 self._opened = self._open_services()
@@ -87,7 +90,7 @@ class PortableToolchain:
     def _sign(
         self, sign: Callable[..., tuple[VerifiedSlice, ...]], source: Path, output: Path, request: SignRequest
     ) -> tuple[Slice, ...]:
-        services = self._services
+        services = self.services
         options = SigningOptions(
             identifier=request.identifier,
             flags=Flags.RUNTIME,
@@ -108,7 +111,7 @@ class PortableToolchain:
             )
         except MalformedFile as error:
             raise SigningError(error.message, where=error.where or str(source), remedy=error.remedy) from error
-        return tuple(map(_slice, signed))
+        return recorded_slices(output, signed)
 
     def _timestamper(self, services: Services) -> Callable[[bytes], bytes] | None:
         if services.timestamp_url is None:
@@ -134,37 +137,36 @@ class PortableToolchain:
     def notarize(
         self, archives: Sequence[ArchiveToNotarize], folder: Path, *, wait: timedelta, mode: NotaryMode, event: Event
     ) -> tuple[Notarized, ...]:
-        services = self._services
+        services = self.services
         if services.notary is None or services.credentials is None:
             raise ConfigurationError(f'world "{self._world}" has no notary')
-        given = {archive.sha256: archive for archive in archives}
         verdicts = notary.notarize(
             self._host,
             services.notary,
             services.credentials,
-            [notary.Archive(path=one.path, sha256=one.sha256, size=one.size) for one in archives],
+            submittable(archives),
             folder,
-            notary.APPLE_POLICY if self._world is World.REAL else notary.REHEARSAL_POLICY,
+            self.wait_policy,
             wait,
             notary.Mode(mode),
         )
-        notarized = []
-        for verdict in verdicts:
-            warnings = tuple(f"{issue.path}: {issue.message}" for issue in verdict.log.issues or ())
-            event("accepted", submission=verdict.submission, sha256=verdict.archive.sha256, warnings=warnings)
-            archive = given[verdict.archive.sha256]
-            notarized.append(Notarized(archive=archive, submission=verdict.submission, log=verdict.log))
-        return tuple(notarized)
+        return told(self._host, folder, archives, verdicts, event)
+
+    @property
+    def wait_policy(self) -> notary.WaitPolicy:
+        return notary.APPLE_POLICY if self._world is World.REAL else notary.REHEARSAL_POLICY
 
     def tickets(self, cdhashes: Sequence[str]) -> Mapping[str, bytes]:
-        url = self._services.tickets_url
+        url = self.services.tickets_url
         if url is None:
             raise StapleError(f'world "{self._world}" has no tickets')
         policy = None if self._world is World.REAL else _TICKETS_AT_ONCE
         return tickets.TicketClient(self._host.http, self._host.clock, url, policy).wait_for(cdhashes)
 
     def staple(self, bundle: Path, ticket: bytes, cdhashes: Sequence[str]) -> None:
-        roots = self._services.anchors.ticket_roots
+        if bundle.is_file():
+            raise NotStapleable("a bare file cannot carry a ticket", where=str(bundle))
+        roots = self.services.anchors.ticket_roots
         tickets.staple_bundle(self._host.files, bundle, ticket, roots=roots, cdhashes=cdhashes)
 
     def stapled(self, bundle: Path) -> bytes | None:
@@ -172,17 +174,16 @@ class PortableToolchain:
 
     def prove(self, ticket: bytes, cdhashes: Sequence[str]) -> None:
         try:
-            tickets.verify_coverage(tickets.verify_ticket(ticket, self._services.anchors.ticket_roots), cdhashes)
+            tickets.verify_coverage(tickets.verify_ticket(ticket, self.services.anchors.ticket_roots), cdhashes)
         except MalformedFile as error:
             raise VerificationError(error.message, where=error.where, remedy=error.remedy) from error
 
     def verify(self, path: Path) -> tuple[Slice, ...]:
         try:
-            found = disk.verify_path(path, anchors=self._services.anchors, strict_padding=True)
+            found = disk.verify_path(path, anchors=self.services.anchors, strict_padding=True)
         except MalformedFile as error:
             raise VerificationError(f"header: {error.message}", where=error.where or str(path)) from error
-        return tuple(map(_slice, found))
+        return recorded_slices(path, found)
 
-
-def _slice(found: VerifiedSlice) -> Slice:
-    return Slice(arch=found.arch, cdhash=found.cdhash, identifier=found.identifier, team=found.team, flags=found.flags)
+    def try_out(self, path: Path, slices: Sequence[Slice], version: str) -> Mapping[str, str]:
+        return {"gatekeeper": "not asked: the portable toolchain has none"}

@@ -26,7 +26,7 @@ macos:
 _CONFIGURATION = """\
 [release]
 world = "{world}"
-
+{toolchain}
 [product]
 name = "meshagent"
 identifier = "com.example.meshagent"
@@ -67,9 +67,16 @@ class Workshop:
     def configuration(self) -> Path:
         return self.folder / "release.toml"
 
-    def configure(self, *, world: str = "rehearsal", command: list[str] | None = None, more: str = "") -> None:
-        """Write release.toml and commit everything, at the moment that VERSION tells."""
-        text = _CONFIGURATION.format(world=world, command=json.dumps(command or COPY), more=more)
+    def configure(
+        self, *, world: str = "rehearsal", command: list[str] | None = None, more: str = "", tools: Path | None = None
+    ) -> None:
+        """Write release.toml and commit everything, at the moment that VERSION tells.
+
+        With `tools`, a folder of doubles, Apple's toolchain makes the release.
+        """
+        toolchain = "" if tools is None else 'toolchain = "apple"\n'
+        more += "" if tools is None else f"\n[toolchain]\npath = {json.dumps(os.path.relpath(tools, self.folder))}\n"
+        text = _CONFIGURATION.format(world=world, toolchain=toolchain, command=json.dumps(command or COPY), more=more)
         self.configuration.write_text(text)
         self.commit()
 

@@ -21,6 +21,11 @@ int main(int count, char **words) {
     return greet(count) < 0;
 }
 """
+_LAUNCHD = """
+[launchd]
+service-id = "acmemesh"
+install-path = "/opt/acmemesh"
+"""
 _TARGETS = {"x86_64": "x86_64-macos.10.13", "arm64": "aarch64-macos.11.0"}
 
 
@@ -54,6 +59,16 @@ def workshop(tmp_path: Path, prebuilt: Path) -> Workshop:
 def finished(tmp_path_factory: pytest.TempPathFactory, prebuilt: Path) -> Workshop:
     """A whole rehearsal release. Not to be changed: take `released` for that."""
     workshop = new_workshop(tmp_path_factory.mktemp("finished") / "a checkout", prebuilt)
+    ran = workshop.invoke("release")
+    assert ran.code == 0, ran.err
+    return workshop
+
+
+@pytest.fixture(scope="session")
+def carrying(finished: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    """A finished release, released again with [launchd]. Not to be changed."""
+    workshop = finished.copy(tmp_path_factory.mktemp("carrying") / "a checkout")
+    workshop.configure(more=_LAUNCHD)
     ran = workshop.invoke("release")
     assert ran.code == 0, ran.err
     return workshop

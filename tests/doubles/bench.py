@@ -1,0 +1,166 @@
+"""Where doubles lie, what they share, and their levers.
+
+<folder>/codesign, lipo, …     the executables
+<folder>/bench.json            the rehearsal they work for
+<folder>/levers.json           what goes wrong; written by a test
+<folder>/keychains.json        the user's keychains
+<folder>/counts/<number>       how often a fault's call was made
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from pipeline.host import Host, system_host
+
+ROOT = Path(__file__).parents[2]
+NAMES = (
+    "arch",
+    "codesign",
+    "ditto",
+    "lipo",
+    "notarytool",
+    "security",
+    "spctl",
+    "stapler",
+    "sw_vers",
+    "xattr",
+    "xcodebuild",
+    "xcrun",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """The `at`-th call of a tool with all these words, and the `times - 1` after it, ends like this."""
+
+    tool: str
+    words: tuple[str, ...] = ()
+    at: int = 1
+    times: int = 1_000_000
+    exit: int = 1
+    out: str = ""
+    err: str = ""
+    works: bool = False
+    """Is what was asked done all the same, before?"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    folder: Path
+
+    @classmethod
+    def install(cls, folder: Path, rehearsal: Path) -> Bench:
+        """Put executables of every name into `folder`."""
+        folder.mkdir(parents=True)
+        (folder / "counts").mkdir()
+        for name in NAMES:
+            program = folder / name
+            program.write_text(
+                f"#!{sys.executable}\n"
+                "import sys\n"
+                f"sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'tests')!r}]\n"
+                "from doubles.bench import main\n"
+                f"main({name!r})\n"
+            )
+            program.chmod(0o755)
+        bench = cls(folder=folder)
+        # Relative, so that a copy of the folder around both works for its own rehearsal.
+        (folder / "bench.json").write_text(json.dumps({"rehearsal": os.path.relpath(rehearsal, folder)}))
+        bench.set()
+        return bench
+
+    def set(self, *faults: Fault, **levers: object) -> None:
+        """These faults and levers, in place of those before."""
+        for count in (self.folder / "counts").iterdir():
+            count.unlink()
+        document = {"faults": [asdict(fault) for fault in faults], "levers": levers}
+        (self.folder / "levers.json").write_text(json.dumps(document))
+
+    @property
+    def rehearsal(self) -> Path:
+        return self.folder / str(json.loads((self.folder / "bench.json").read_text())["rehearsal"])
+
+    def lever(self, name: str) -> Any:
+        return json.loads((self.folder / "levers.json").read_text())["levers"].get(name)
+
+    def fault(self, tool: str, words: Sequence[str]) -> Fault | None:
+        """Counts a call; the fault that it meets, if any."""
+        for number, fields in enumerate(json.loads((self.folder / "levers.json").read_text())["faults"]):
+            fault = Fault(**fields | {"words": tuple(fields["words"])})
+            if fault.tool == tool and set(fault.words) <= set(words):
+                count = self._count(number)
+                if fault.at <= count < fault.at + fault.times:
+                    return fault
+        return None
+
+    def _count(self, number: int) -> int:
+        with (self.folder / "counts" / str(number)).open("a+") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            stream.seek(0)
+            count = int(stream.read() or "0") + 1
+            stream.truncate(0)
+            stream.write(str(count))
+        return count
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Alone among the doubles of this bench."""
+        with (self.folder / "lock").open("w") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            yield
+
+
+class Job:
+    """One run of one double: its bench, its words, and how it speaks."""
+
+    def __init__(self, bench: Bench, words: Sequence[str]) -> None:
+        self.bench = bench
+        self.words = list(words)
+
+    @cached_property
+    def host(self) -> Host:
+        return system_host()
+
+    def say(self, *lines: str) -> None:
+        """On standard error, where most of Apple's tools speak."""
+        print(*lines, sep="\n", file=sys.stderr)
+
+    def tell(self, *lines: str) -> None:
+        print(*lines, sep="\n")
+
+
+def main(tool: str) -> None:
+    """What every executable calls."""
+    raise SystemExit(run(Job(Bench(folder=Path(sys.argv[0]).absolute().parent), sys.argv[1:]), tool))
+
+
+def run(job: Job, tool: str) -> int:
+    fault = job.bench.fault(tool, job.words)
+    if fault is None:
+        return _act(job, tool)
+    if fault.works:
+        _act(job, tool)
+    sys.stdout.write(fault.out)
+    sys.stderr.write(fault.err)
+    return fault.exit
+
+
+def _act(job: Job, tool: str) -> int:
+    act: Callable[[Job], int] = import_module(f"doubles.{tool}").act
+    return act(job)
+
+
+def option(words: Sequence[str], name: str) -> str | None:
+    """The word after `name`."""
+    return words[words.index(name) + 1] if name in words else None
