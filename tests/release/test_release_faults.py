@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from builders.submissions import demand_once, submissions, uploaded
-from builders.workshop import Workshop, new_workshop
+from builders.workshop import LEVERED, Workshop
 
-_LEVERED = Path(__file__).parents[1] / "fakes" / "levered.py"
 _ALWAYS = "times=100000"
 
 
@@ -124,23 +122,11 @@ TIMESTAMPS = [
 ]
 
 
-@pytest.fixture(scope="session")
-def archived(tmp_path_factory: pytest.TempPathFactory, prebuilt: Path) -> Workshop:
-    """A release that is done up to its archive. Not to be changed."""
-    workshop = new_workshop(tmp_path_factory.mktemp("archived") / "a checkout", prebuilt)
-    workshop.configure(more='\n[notary]\nwait = "1s"\n')
-    ran = workshop.invoke("release", lever=_LEVERED, environment={"LEVERS": f"submit=401,{_ALWAYS}"})
-    assert ran.code == 10, ran.err
-    assert submissions(workshop.outputs) == []
-    shutil.rmtree(workshop.outputs / "notary")
-    return workshop
-
-
 @pytest.mark.parametrize("case", NOTARY, ids=lambda case: case.name)
 def test_a_release_meets_a_fault(archived: Workshop, tmp_path: Path, case: Case) -> None:
     """Exit code and words are the fault's; one submission was uploaded, the abandoned are on record; it is resumed."""
     workshop = archived.copy(tmp_path / "a checkout")
-    ran = workshop.invoke("release", lever=_LEVERED, environment={"LEVERS": case.levers})
+    ran = workshop.invoke("release", lever=LEVERED, environment={"LEVERS": case.levers})
     assert ran.code == case.code, ran.err
     assert [one for one in case.words if one not in ran.err] == []
     assert len(uploaded(workshop.outputs)) == case.submitted
@@ -159,7 +145,7 @@ def test_an_unlisted_slice_fails_the_release(archived: Workshop, tmp_path: Path)
     slices = {
         one["arch"]: one["cdhash"] for one in record["artifacts"][0]["artifact"]["slices"] if not one.get("debug")
     }
-    ran = workshop.invoke("release", lever=_LEVERED, environment={"LEVERS": f"log-leaves-out={slices['arm64']}"})
+    ran = workshop.invoke("release", lever=LEVERED, environment={"LEVERS": f"log-leaves-out={slices['arm64']}"})
     assert ran.code == 9, ran.err
     assert f"meshagent (arm64) {slices['arm64']}" in ran.err
     assert "x86_64" not in ran.err
@@ -170,7 +156,7 @@ def test_an_unlisted_slice_fails_the_release(archived: Workshop, tmp_path: Path)
 @pytest.mark.parametrize("case", TIMESTAMPS, ids=lambda case: case.name)
 def test_a_release_meets_a_time_stamp_authority_that_fails(workshop: Workshop, case: Case) -> None:
     """Passing trouble is told and waited out; else the release stops before anything is signed or submitted."""
-    ran = workshop.invoke("release", lever=_LEVERED, environment={"LEVERS": case.levers})
+    ran = workshop.invoke("release", lever=LEVERED, environment={"LEVERS": case.levers})
     assert ran.code == case.code, ran.err
     assert [one for one in case.words if one not in ran.err] == []
     if case.code:
