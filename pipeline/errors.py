@@ -44,6 +44,11 @@ class ReleaseError(Exception):
         advice = f"\n  {self.remedy}" if self.remedy else ""
         return f"{place}{self.message}{advice}"
 
+    @property
+    def parts(self) -> tuple[ReleaseError, ...]:
+        """Of several errors told in one, each."""
+        return (self,)
+
     def at(self, where: str) -> ReleaseError:
         """The same error with a place in front of the one it has (a slice's error gains its file)."""
         self.where = f"{where}: {self.where}" if self.where else where

@@ -15,7 +15,7 @@ import base64
 import hashlib
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -25,10 +25,11 @@ from pipeline.errors import ReleaseError, VerificationError
 from pipeline.host import Clock, Files
 from pipeline.redact import Redactor
 
-SCHEMA = 1
+SCHEMA = 2
 BEGINNING = "0" * 64
 """What the first line has as the hash of the line before."""
 LARGEST = 1024 * 1024 * 1024
+LOG = "audit.jsonl"
 TORN = "torn"
 
 _OWN = frozenset({"schema", "run", "seq", "time", "stage", "event", "artifact", "previous", "hash"})
@@ -110,7 +111,7 @@ class Journal:
         return digest
 
 
-def verify_chain(log: bytes, name: str = "audit.jsonl") -> tuple[Entry, ...]:
+def verify_chain(log: bytes, name: str = LOG) -> tuple[Entry, ...]:
     """Every line of a log. Raises VerificationError with the line where the chain does not hold."""
     lines = log.split(b"\n")
     if lines[-1]:
@@ -176,8 +177,13 @@ def _objection(document: dict[str, Any] | None, line: bytes, head: str, seq: int
 
 
 def _entry(document: Mapping[str, Any], line: int, name: str) -> Entry:
-    if document.get("schema") != SCHEMA:
-        raise VerificationError(f"has schema {document.get('schema')}, unknown here", where=f"{name} line {line}")
+    schema = document.get("schema")
+    if type(schema) is not int or not 1 <= schema <= SCHEMA:
+        remedy = "a newer version of the pipeline wrote it: audit with that"
+        raise VerificationError(f"has schema {schema}, unknown here", where=f"{name} line {line}", remedy=remedy)
+    facts = {key: value for key, value in document.items() if key not in _OWN}
+    for older in range(schema, SCHEMA):
+        facts = _UPGRADES[older](document, facts)
     return Entry(
         line=line,
         seq=document["seq"],
@@ -186,10 +192,23 @@ def _entry(document: Mapping[str, Any], line: int, name: str) -> Entry:
         event=document["event"],
         stage=document.get("stage"),
         artifact=document.get("artifact"),
-        facts={key: value for key, value in document.items() if key not in _OWN},
+        facts=facts,
         previous=document["previous"],
         hash=document["hash"],
     )
+
+
+def _from_1(document: Mapping[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
+    """Schema 1 told of a signed thin file as no other event told of code: `cdhash`, and `from_` of what it was made."""
+    if document["event"] != "signed":
+        return facts
+    arch = str(document.get("artifact", "")).partition("/")[0]
+    renamed = {"unsigned_sha256": facts.get("from_"), "cdhashes": {arch: facts.get("cdhash")}}
+    return {key: value for key, value in facts.items() if key not in ("from_", "cdhash")} | renamed
+
+
+# A line stays as it was written, and so does its hash; its facts are read as the next schema would tell them.
+_UPGRADES: Mapping[int, Callable[[Mapping[str, Any], dict[str, Any]], dict[str, Any]]] = {1: _from_1}
 
 
 def _load(line: bytes) -> dict[str, Any] | None:

@@ -1,5 +1,7 @@
 """release.json: what a release consists of, for people and scripts; and artifacts as JSON, wherever they are written.
 
+`comparison` says what is other than in an earlier release.
+
 How it came to be is told elsewhere (`journal`), and so is whether it is true (`audit`).
 """
 
@@ -29,10 +31,25 @@ from pipeline.model import (
 SCHEMA = 1
 NAME = "release.json"
 HISTORY = "history"
+REPORT = "report.html"
+"""The page that shows what a manifest describes: gone as soon as the manifest no longer speaks."""
 
 
-def build(plan: Plan, *, head: str, toolchain: str, tools: Mapping[str, str]) -> dict[str, Any]:
-    """The manifest of a plan. `head`: the hash of the log's newest line; `tools`: name → version."""
+def build(
+    plan: Plan,
+    *,
+    head: str,
+    toolchain: str,
+    tools: Mapping[str, str],
+    build_records: Mapping[str, str] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The manifest of a plan.
+
+    `head`: the hash of the log's newest line; `tools`: name → version; `build_records`: path of each build.json → its
+    SHA-256; `provenance`: which statement goes with it, and whose key signs it; `changes`: since an earlier release.
+    """
     configuration = plan.configuration
     return {
         "schema": SCHEMA,
@@ -52,6 +69,9 @@ def build(plan: Plan, *, head: str, toolchain: str, tools: Mapping[str, str]) ->
         },
         "log": {"head": head},
         "builds": [built_to_json(built) for built in plan.builds],
+        "build_records": dict(build_records or {}),
+        "provenance": dict(provenance) if provenance else None,
+        "changes": dict(changes) if changes else None,
         "artifacts": [artifact_to_json(artifact) for artifact in plan.artifacts],
     }
 
@@ -122,6 +142,22 @@ def retire(files: Files, folder: Path) -> None:
         number += 1
 
 
+def before(files: Files, folder: Path, version: str) -> Path | None:
+    """The newest manifest in history/ of another version than this; None where there is none.
+
+    Versions are moments, so their texts are in order; of one version made more than once the last counts.
+    """
+
+    def order(path: Path) -> tuple[str, int]:
+        name, _, number = path.stem.partition("-")
+        return name, int(number) if number.isdecimal() else 1
+
+    for path in sorted((folder / HISTORY).glob("*.json"), key=order, reverse=True):
+        if load(files, path)["version"] != version:
+            return path
+    return None
+
+
 def earlier(files: Files, folder: Path) -> Iterator[dict[str, Any]]:
     """Every manifest in the folder: the present one and those of its history. An unreadable one is an error."""
     for path in (folder / NAME, *sorted((folder / HISTORY).glob("*.json"))):
@@ -135,7 +171,14 @@ def artifact_to_json(artifact: Artifact) -> dict[str, Any]:
     for name in ("notarization", "staple"):
         if document[name] is not None:
             document[name] = {key: value for key, value in document[name].items() if value is not None}
-    document["slices"] = [entry | {"flags": list(entry["flags"])} for entry in document["slices"]]
+    document["slices"] = [
+        {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in entry.items()
+            if _told(name, value)
+        }
+        for entry in document["slices"]
+    ]
     document["contents"] = list(document["contents"])
     always = ("product", "path", "kind", "debug", "sha256", "size", "slices")
     return {name: value for name, value in document.items() if name in always or value not in (None, [])}
@@ -172,6 +215,11 @@ def artifact_from_json(document: Mapping[str, Any]) -> Artifact:
     )
 
 
+def _told(name: str, value: object) -> bool:
+    """A slice always says whether it has a team; what else is None, nobody looked for."""
+    return name == "team" or value is not None
+
+
 def built_to_json(built: Built) -> dict[str, Any]:
     return asdict(built)
 
@@ -195,6 +243,8 @@ def _slice_from_json(document: Mapping[str, Any]) -> Slice:
         identifier=_typed(document, "identifier", str),
         team=_optional(document, "team"),
         flags=_texts(document["flags"]),
+        entitlements=_optional_texts(document, "entitlements"),
+        libraries=_optional_texts(document, "libraries"),
     )
 
 
@@ -220,6 +270,10 @@ def _texts(values: object) -> tuple[str, ...]:
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise TypeError("is not a list of texts")
     return tuple(values)
+
+
+def _optional_texts(document: Mapping[str, Any], key: str) -> tuple[str, ...] | None:
+    return None if document.get(key) is None else _texts(document[key])
 
 
 def _read(files: Files, path: Path) -> bytes | None:

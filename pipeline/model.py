@@ -128,10 +128,12 @@ class NotaryOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchdOptions:
-    """What launchd is told of the installed program. Both are texts of the target machine, not paths of this one."""
+    """What launchd is told of the installed program. All are texts of the target machine, not paths of this one."""
 
     service_id: str
     install_path: str
+    layouts: Mapping[str, str]
+    """Name → install path, of every layout that the release carries jobs for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +152,8 @@ class Configuration:
     products: tuple[Product, ...]
     notary: NotaryOptions
     launchd: LaunchdOptions | None = None
+    provenance_key: Path | None = None
+    """[provenance] key: a private key that signs the provenance; without one it is not signed."""
 
     @property
     def folder(self) -> Path:
@@ -171,6 +175,10 @@ class Slice:
     identifier: str
     team: str | None
     flags: tuple[str, ...]
+    entitlements: tuple[str, ...] | None = None
+    """Each as `key = value`, the value in JSON, sorted; None where a manifest does not say."""
+    libraries: tuple[str, ...] | None = None
+    """Install names of what it links, in the file's order; None where a manifest does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

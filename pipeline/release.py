@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pipeline import manifest, records
+from pipeline import manifest, provenance, records
 from pipeline.checkout import Facts
+from pipeline.comparison import compare
 from pipeline.errors import ConfigurationError, VerificationError
+from pipeline.journal import LARGEST, LOG, verify_chain
 from pipeline.model import STAPLED_TICKET, Artifact, Built, Configuration, Plan, StapleStatus, World
-from pipeline.stages import app, archive, build_thin, notarize, package, sign, staple, universal, verify
+from pipeline.stages import app, archive, build_thin, built, notarize, package, sign, staple, universal, verify
 from pipeline.stages.context import Context, Stage
 from pipeline.version import version_of
 
@@ -93,14 +95,24 @@ def release(context: Context, plan: Plan) -> tuple[Plan, tuple[str, ...]]:
     return plan, tuple(ran)
 
 
-def run_stage(context: Context, plan: Plan, stage: Stage, why: str) -> Plan:
-    """Run one stage and record what it left; what it left in an earlier run and no longer does is removed."""
+def run_stage(
+    context: Context, plan: Plan, stage: Stage, why: str, run: Callable[[Context, Plan], Plan] | None = None
+) -> Plan:
+    """Run one stage and record what it left; what it left in an earlier run and no longer does is removed.
+
+    `run` takes the place of the stage's own: a build of one architecture, or another machine's. Until every
+    architecture is there, the stage is not done.
+    """
+    with context.host.console.group(f"{stage.NAME}: {why}"):
+        return _run_stage(context, plan, stage, why, run or stage.run)
+
+
+def _run_stage(context: Context, plan: Plan, stage: Stage, why: str, run: Callable[[Context, Plan], Plan]) -> Plan:
     files, folder = context.host.files, context.folder
-    context.host.console.say(f"{stage.NAME}: {why}")
     old, _ = records.load(files, folder / RECORDS, stage.NAME)
     # From here on no record and no manifest may speak for outputs that are about to change.
     files.remove(folder / RECORDS / f"{stage.NAME}.json")
-    manifest.retire(files, folder)
+    _retire(context)
     inputs, options = _facts(context, plan, stage)
     context.journal.record(
         "began",
@@ -113,13 +125,17 @@ def run_stage(context: Context, plan: Plan, stage: Stage, why: str) -> Plan:
         commit=plan.commit,
         dirty=plan.dirty,
         toolchain=context.toolchain.name,
+        tools=dict(context.toolchain.versions()),
     )
     began = context.host.clock.monotonic()
     try:
-        after = stage.run(context, plan)
+        after = run(context, plan)
     except BaseException as error:
         context.journal.record("failed", stage=stage.NAME, error=type(error).__name__, words=str(error))
         raise
+    if stage is build_thin and not built.is_whole(after):
+        context.journal.record("left", stage=stage.NAME, words="a part of the architectures")
+        return after
     outputs = _outputs(plan, after)
     for stale in {entry.path for entry in old.outputs} - set(outputs) if old else ():
         files.remove(folder / stale)
@@ -166,31 +182,65 @@ def left_by(context: Context, plan: Plan, name: str, *, trusting: bool = False) 
     return plan
 
 
-def is_finished(context: Context, plan: Plan) -> bool:
-    """The manifest on disk describes exactly this plan."""
+def is_finished(context: Context, plan: Plan, signer: provenance.Signer | None = None) -> bool:
+    """The manifest on disk describes exactly this plan, and names the key that will sign its provenance."""
     path = context.folder / MANIFEST
     if not path.is_file():
         return False
     written = manifest.load(context.host.files, path)
+    named = {"statement": provenance.STATEMENT, "key": signer.key_id if signer else None}
     return bool(
-        written["artifacts"] == [manifest.artifact_to_json(artifact) for artifact in plan.artifacts]
+        written.get("provenance") == named
+        and written["artifacts"] == [manifest.artifact_to_json(artifact) for artifact in plan.artifacts]
         and (written["version"], written["commit"], written["dirty"]) == (plan.version, plan.commit, plan.dirty)
     )
 
 
-def finish(context: Context, plan: Plan) -> str:
-    """Write the manifest and the run's last line of the log, each naming the other; returns the log's head."""
+def finish(context: Context, plan: Plan, signer: provenance.Signer | None = None) -> str:
+    """Write the manifest and the run's last line of the log, each naming the other; returns the log's head.
+
+    `signer` will sign the provenance, which `attest` writes.
+    """
     document = manifest.build(
         plan,
         head=context.journal.head,
         toolchain=context.toolchain.name,
         tools=context.toolchain.versions(),
+        build_records={path: context.host.files.sha256(context.folder / path) for path in built.records(plan)},
+        provenance={"statement": provenance.STATEMENT, "key": signer.key_id if signer else None},
     )
+    document["changes"] = _changes(context, plan, document)
     data = manifest.to_bytes(document)
     # The log first: a kill between the two leaves a run without a manifest, never a manifest that no line names.
+    _retire(context)
     head = context.journal.record("finished", manifest=hashlib.sha256(data).hexdigest(), version=plan.version)
     manifest.save(context.host.files, context.folder, data)
     return head
+
+
+def _retire(context: Context) -> None:
+    """Manifest, provenance and report no longer speak for what lies in the folder."""
+    manifest.retire(context.host.files, context.folder)
+    provenance.retire(context.host.files, context.folder)
+    context.host.files.remove(context.folder / manifest.REPORT)
+
+
+def attest(context: Context, signer: provenance.Signer | None = None) -> None:
+    """Write the provenance that goes with manifest and log as they lie on disk; nothing where it is there already."""
+    files, folder = context.host.files, context.folder
+    entries = verify_chain(files.read(folder / LOG, limit=LARGEST), LOG)
+    provenance.write(files, folder, provenance.statement(files, folder, files.read(folder / MANIFEST), entries), signer)
+
+
+def _changes(context: Context, plan: Plan, document: dict[str, Any]) -> dict[str, Any] | None:
+    """What is other than in the release that the configuration names, or in the newest earlier one."""
+    files = context.host.files
+    path = plan.configuration.previous or manifest.before(files, context.folder, plan.version)
+    if path is None:
+        return None
+    before = manifest.load(files, path)
+    changes = [asdict(change) for change in compare(before, document)]
+    return {"since": before["version"], "sha256": files.sha256(path), "changes": changes}
 
 
 def _facts(context: Context, plan: Plan, stage: Stage) -> tuple[dict[str, str], dict[str, Any]]:
@@ -205,13 +255,13 @@ def _key(context: Context, inputs: dict[str, str], options: dict[str, Any]) -> s
         "options": options,
         "toolchain": context.toolchain.name,
         "tools": dict(context.toolchain.versions()),
-        "source": _own_digest(),
+        "source": own_digest(),
     }
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
 
 
 @cache
-def _own_digest() -> str:
+def own_digest() -> str:
     """Of the program itself: another version of it may make other bytes."""
     digest = hashlib.sha256()
     root = Path(__file__).parent
@@ -233,7 +283,7 @@ def _difference(record: records.StageRecord, inputs: dict[str, str], options: di
 def _outputs(before: Plan, after: Plan) -> list[str]:
     """Paths that this stage made: of new artifacts and builds, and of artifacts whose bytes are other than before."""
     known = {artifact.path: artifact.sha256 for artifact in before.artifacts}
-    paths = [built.path for built in after.builds if built not in before.builds]
+    paths = [one.path for one in after.builds if one not in before.builds]
     paths += [artifact.path for artifact in after.artifacts if known.get(artifact.path) != artifact.sha256]
     stapled = [artifact for artifact in after.artifacts if artifact.staple and artifact not in before.artifacts]
     return paths + [
@@ -247,9 +297,9 @@ def _not_its_own(path: str) -> tuple[str, ...]:
 
 
 def _delta(before: Plan, after: Plan) -> Iterator[dict[str, Any]]:
-    for built in after.builds:
-        if built not in before.builds:
-            yield {"built": manifest.built_to_json(built)}
+    for one in after.builds:
+        if one not in before.builds:
+            yield {"built": manifest.built_to_json(one)}
     for artifact in after.artifacts:
         if artifact not in before.artifacts:
             yield {"artifact": manifest.artifact_to_json(artifact)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import os
 import re
 import subprocess
@@ -25,23 +27,27 @@ SET_UP = (
 TASKS = sorted(namespace.task_names)
 
 
-def invoke(*words: str) -> str:
-    """What `invoke WORDS` prints on standard output."""
+def printed(*command_lines: list[str]) -> list[str]:
+    """What invoke prints on standard output for each of these command lines, all in one process."""
+    program = (
+        "import json, sys; from invoke.main import program\n"
+        "for words in json.loads(sys.argv[1]): program.run(['invoke', *words], exit=False); print('\\f', end='')"
+    )
     environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
-    argv = [sys.executable, "-m", "invoke", *words]
+    argv = [sys.executable, "-c", program, json.dumps(command_lines)]
     done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-    return "\n".join(line.rstrip() for line in done.stdout.strip("\n").splitlines())
+    return [page.strip("\n") for page in done.stdout.split("\f")[:-1]]
 
 
 def commands_page() -> str:
     """docs/commands.md: what `invoke --list` and each command's help print."""
+    listed, *helps = printed(["--list"], *(["--help", name] for name in TASKS))
     parts = [
         "# Commands\n",
         "What the program itself says; `python tests/test_documentation.py` writes this page.\n",
-        f"    $ invoke --list\n\n{indented(invoke('--list'))}\n",
+        f"    $ invoke --list\n\n{indented(listed)}\n",
+        *(f"## {name}\n\n{indented(text)}\n" for name, text in zip(TASKS, helps, strict=True)),
     ]
-    for name in TASKS:
-        parts.append(f"## {name}\n\n{indented(invoke('--help', name))}\n")
     return "\n".join(parts)
 
 
@@ -97,6 +103,24 @@ def test_the_documented_configuration_is_accepted(tmp_path: Path) -> None:
         (tmp_path / "release.toml").write_text(one)
         configuration = config.load(tmp_path / "release.toml", system_host())
         assert [product.name for product in configuration.products] == ["meshagent"]
+
+
+def test_every_key_of_the_configuration_is_documented() -> None:
+    """docs/configuration.md shows each key that the program knows."""
+    text = (ROOT / "docs" / "configuration.md").read_text("utf-8")
+    known: set[str] = set()
+    for path in (ROOT / "pipeline" / "config").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr == "require_known"
+            ):
+                known |= {
+                    word.value for word in node.args if isinstance(word, ast.Constant) and isinstance(word.value, str)
+                }
+    assert len(known) > 30
+    assert {key for key in known if not re.search(rf"(?<![\w-]){key}(?![\w-])", text)} == set()
 
 
 def test_the_documents_know_every_room() -> None:

@@ -2,80 +2,69 @@
 
 Needs no configuration and no private key, asks no service and writes nothing: a copy of the folder elsewhere serves as
 well. `evidence` holds log and manifest against each other, `outputs` the files against the manifest, `proof` signatures
-and tickets; `story` is what is told.
+and tickets, `attested` the provenance; `gate` says what may be published, `story` is what is told.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from pipeline.audit.attested import judge_provenance
 from pipeline.audit.evidence import Evidence, read_evidence
+from pipeline.audit.gate import objections
 from pipeline.audit.outputs import judge_outputs
 from pipeline.audit.story import AuditReport, Told
-from pipeline.errors import ConfigurationError, VerificationError
+from pipeline.errors import ConfigurationError, ReleaseError, VerificationError
 from pipeline.host import Host
-from pipeline.model import Artifact, Kind, NotarizationStatus, StapleStatus, World
+from pipeline.model import World
 
 __all__ = ["AuditReport", "audit"]
 
 
-def audit(host: Host, folder: Path, *, head: str | None = None, gate: bool = False) -> AuditReport:
+class Findings(VerificationError):
+    """Several findings in one error."""
+
+    def __init__(self, findings: Sequence[VerificationError]) -> None:
+        super().__init__(f"{len(findings)} findings\n" + "\n".join(f"  {finding}" for finding in findings))
+        self._findings = tuple(findings)
+
+    @property
+    def parts(self) -> tuple[ReleaseError, ...]:
+        return self._findings
+
+
+def audit(
+    host: Host, folder: Path, *, head: str | None = None, gate: bool = False, key: bytes | None = None
+) -> AuditReport:
     """Judge an output folder and tell its story.
 
-    `head`: the hash that the log's newest line must have. `gate`: accept only what may be published. Raises
-    VerificationError that says where, of several findings each one; ConfigurationError where there is no such folder.
+    `head`: the hash that the log's newest line must have. `gate`: accept only what may be published. `key`: PEM of the
+    public key or certificate that the provenance must be signed with. Raises VerificationError that says where, of
+    several findings each one (`parts`); ConfigurationError where there is no such folder.
     """
     if not folder.is_dir():
         raise ConfigurationError("no such folder", where=str(folder), remedy="run invoke release, or name another")
     evidence = read_evidence(host, folder, head)
     told, findings = judge_outputs(host, folder, evidence)
+    attested: tuple[str, ...] = ()
+    try:
+        attested = judge_provenance(host, folder, evidence, key)
+    except VerificationError as error:
+        findings.append(error)
+    unpublishable = objections(evidence)
     if gate:
-        findings += _objections(evidence)
+        findings += unpublishable
     if findings:
-        raise _all(findings)
-    return _report(folder, evidence, told, gate=gate)
+        raise findings[0] if len(findings) == 1 else Findings(findings)
+    report = _report(folder, evidence, told, attested, gate=gate)
+    return replace(report, objections=tuple(one.message for one in unpublishable))
 
 
-def _objections(evidence: Evidence) -> list[VerificationError]:
-    """Everything that keeps a release from being published."""
-    document = evidence.manifest
-    reasons = []
-    if document["world"] != World.REAL:
-        reasons.append(f'world "{document["world"]}" is no real release')
-    if document["dirty"]:
-        reasons.append("the checkout had changes that were not committed")
-    if document["commit"] is None:
-        reasons.append("it was made from no commit")
-    # Absent is not false: a manifest that does not say is not believed.
-    if document.get("doubles") is not False:
-        reasons.append("it was made with doubles of Apple's tools")
-    if not any(artifact.kind is Kind.DISTRIBUTION for artifact in evidence.artifacts):
-        reasons.append("it holds nothing to publish")
-    reasons += [reason for artifact in evidence.artifacts for reason in _unpublishable(artifact)]
-    return [VerificationError(f"not for publication: {reason}", where="release.json") for reason in reasons]
-
-
-def _unpublishable(artifact: Artifact) -> list[str]:
-    if artifact.debug or artifact.kind not in (Kind.THIN, Kind.UNIVERSAL, Kind.APP):
-        return []
-    reasons = []
-    if artifact.notarization is None or artifact.notarization.status is not NotarizationStatus.ACCEPTED:
-        reasons.append(f"{artifact.path} is not notarized")
-    if artifact.kind is Kind.APP and (artifact.staple is None or artifact.staple.status is not StapleStatus.STAPLED):
-        reasons.append(f"{artifact.path} has no stapled ticket")
-    if not artifact.slices or any(entry.team is None or "runtime" not in entry.flags for entry in artifact.slices):
-        reasons.append(f"{artifact.path} is not signed by a team with the hardened runtime")
-    return reasons
-
-
-def _all(findings: list[VerificationError]) -> VerificationError:
-    """One finding as it is; of several, a list."""
-    if len(findings) == 1:
-        return findings[0]
-    return VerificationError(f"{len(findings)} findings\n" + "\n".join(f"  {finding}" for finding in findings))
-
-
-def _report(folder: Path, evidence: Evidence, told: tuple[Told, ...], *, gate: bool) -> AuditReport:
+def _report(
+    folder: Path, evidence: Evidence, told: tuple[Told, ...], attested: tuple[str, ...], *, gate: bool
+) -> AuditReport:
     document = evidence.manifest
     return AuditReport(
         folder=folder,
@@ -90,6 +79,9 @@ def _report(folder: Path, evidence: Evidence, told: tuple[Told, ...], *, gate: b
         head=evidence.entries[-1].hash,
         runs=evidence.runs,
         earlier=evidence.earlier,
+        lost=evidence.lost,
+        provenance=attested,
         artifacts=told,
+        objections=(),
         publishable=gate,
     )

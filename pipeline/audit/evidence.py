@@ -12,10 +12,9 @@ from pipeline import manifest
 from pipeline.audit.story import Run
 from pipeline.errors import VerificationError
 from pipeline.host import Host
-from pipeline.journal import LARGEST, TORN, Entry, verify_chain
+from pipeline.journal import LARGEST, LOG, TORN, Entry, verify_chain
 from pipeline.model import Artifact
 
-LOG = "audit.jsonl"
 FINISHED = "finished"
 BEGAN = "began"
 
@@ -30,6 +29,8 @@ class Evidence:
     runs: tuple[Run, ...]
     earlier: tuple[str, ...]
     """Names of the files in history/, each recorded by a run."""
+    lost: tuple[str, ...]
+    """Earlier manifests that runs recorded and that are not here: removed, or never written because of a crash."""
 
 
 def read_evidence(host: Host, folder: Path, head: str | None) -> Evidence:
@@ -50,6 +51,7 @@ def read_evidence(host: Host, folder: Path, head: str | None) -> Evidence:
         artifacts=tuple(manifest.artifact_from_json(artifact) for artifact in document["artifacts"]),
         runs=tuple(_runs(entries)),
         earlier=_history(host, folder, entries),
+        lost=_lost(host, folder, entries),
     )
 
 
@@ -94,6 +96,16 @@ def _history(host: Host, folder: Path, entries: tuple[Entry, ...]) -> tuple[str,
         if host.files.sha256(path) not in recorded:
             raise VerificationError("is not as any run recorded it", where=f"{manifest.HISTORY}/{path.name}")
     return tuple(path.name for path in paths)
+
+
+def _lost(host: Host, folder: Path, entries: tuple[Entry, ...]) -> tuple[str, ...]:
+    here = {host.files.sha256(path) for path in (folder / manifest.HISTORY).glob("*.json")}
+    finished = [entry for entry in entries if entry.event == FINISHED]
+    return tuple(
+        f"{entry.facts.get('version')} (line {entry.line})"
+        for entry in finished[:-1]
+        if entry.facts.get("manifest") not in here
+    )
 
 
 def _last(entries: tuple[Entry, ...]) -> str:

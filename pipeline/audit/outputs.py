@@ -41,6 +41,8 @@ def judge_outputs(host: Host, folder: Path, evidence: Evidence) -> tuple[tuple[T
     builds = [manifest.built_from_json(entry) for entry in evidence.manifest.get("builds", [])]
     for built in builds:
         attempt(partial(_judge_built, host, folder, built), built.path)
+    for path, digest in (evidence.manifest.get("build_records") or {}).items():
+        attempt(partial(_judge_record, host, folder, str(path), str(digest)), str(path))
     for artifact in evidence.artifacts:
         attempt(partial(_judge, host, folder, proof, artifact), artifact.path)
     findings += [
@@ -53,6 +55,10 @@ def judge_outputs(host: Host, folder: Path, evidence: Evidence) -> tuple[tuple[T
 def _judge_built(host: Host, folder: Path, built: Built) -> None:
     path = _plain(folder, built.path)
     _demand(host.files.sha256(path), built.sha256)
+
+
+def _judge_record(host: Host, folder: Path, path: str, digest: str) -> None:
+    _demand(host.files.sha256(_plain(folder, path)), digest)
 
 
 def _judge(host: Host, folder: Path, proof: Proof, artifact: Artifact) -> Told:

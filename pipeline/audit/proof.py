@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline import disk, notary, tickets
+from pipeline import disk, manifest, notary, tickets
 from pipeline.audit.evidence import Evidence
 from pipeline.codesign.certificates import Anchors
+from pipeline.codesign.origin import verify_origin
 from pipeline.codesign.verified import VerifiedSlice
 from pipeline.errors import MalformedFile, VerificationError
 from pipeline.host import Host
 from pipeline.identity import APPLE_ANCHORS, load_anchors
+from pipeline.journal import Entry
+from pipeline.macho import read_slices
 from pipeline.model import STAPLED_TICKET, Artifact, Kind, NotarizationStatus, Slice, StapleStatus, World
+from pipeline.toolchain.slices import recorded_slices
 
 # A rehearsal's roots, public, beside its keys.
 _ANCHORS = "rehearsal/anchors"
@@ -46,7 +51,7 @@ class Proof:
         Returns the words of it, and what was not judged.
         """
         slices = disk.verify_path(path, anchors=self.anchors, strict_padding=True)
-        found = tuple(map(_slice, slices))
+        found = tuple(_as_told(one, artifact) for one in recorded_slices(path, slices))
         for one in {*found, *artifact.slices}:
             if one not in found or one not in artifact.slices:
                 raise VerificationError("signed otherwise than the manifest says", where=one.arch)
@@ -55,7 +60,24 @@ class Proof:
         words = [f"{one.arch}: CDHash {one.cdhash}, {_signer(one)}" for one in slices]
         words += self._notarization(artifact)
         words += self._staple(artifact, path)
+        words += self._origin(artifact, path)
         return tuple(words), tuple(sorted({what for one in slices for what in one.not_judged}))
+
+    def _origin(self, artifact: Artifact, path: Path) -> Iterator[str]:
+        """Without its signature, each slice is what the build made."""
+        builds = [manifest.built_from_json(entry) for entry in self.evidence.manifest.get("builds", [])]
+        made = {one.arch: one for one in builds if (one.product, one.debug) == (artifact.product, artifact.debug)}
+        with disk.open_executable(path) as source:
+            for one in read_slices(source) if source is not None else ():
+                built = made.get(one.arch)
+                if built is None:
+                    raise VerificationError("no build of this release made this slice", where=one.arch)
+                if not (self.folder / built.path).is_file():
+                    raise VerificationError(f"{built.path}, which it was made of, is missing", where=one.arch)
+                with disk.open_source(self.folder / built.path) as unsigned:
+                    differences = verify_origin(one, read_slices(unsigned)[0])
+                but = f" but for {'; '.join(differences)}" if differences else ""
+                yield f"{one.arch}: without its signature the bytes of {built.path}{but}"
 
     def of_ticket(self, artifact: Artifact, path: Path) -> tuple[str, ...]:
         """A ticket beside bare tools: genuine, and whose it is."""
@@ -69,11 +91,21 @@ class Proof:
         if said is None or said.status is not NotarizationStatus.ACCEPTED:
             return (f"notarization: {said.status if said else 'none'}",)
         record = notary.Records(self.host, self.folder / "notary").load(artifact.sha256)
+        self._demand_kept(artifact)
         if record is None:
             return (f"accepted as submission {said.submission}; its record is not in this folder",)
         if (record.id, record.state) != (said.submission, notary.State.ACCEPTED):
             raise VerificationError(f"notary/ has it {record.state} as {record.id}, the manifest as {said.submission}")
         return (f"accepted as submission {said.submission}",)
+
+    def _demand_kept(self, archive: Artifact) -> None:
+        """What the notary said is kept as it was when it was accepted, where it is still here."""
+        accepted = [entry for entry in self.evidence.entries if entry.event == "accepted"]
+        kept = next((one.facts.get("records") for one in reversed(accepted) if _is_of(one, archive)), None)
+        for name, digest in (kept or {}).items():
+            path = self.folder / "notary" / Path(name).name
+            if path.is_file() and self.host.files.sha256(path) != digest:
+                raise VerificationError("is not as it was when the notary accepted", where=f"notary/{path.name}")
 
     def _notarization(self, artifact: Artifact) -> list[str]:
         said = artifact.notarization
@@ -132,8 +164,18 @@ class Proof:
         return f"the ticket in {where}, of {ticket.time:%Y-%m-%d}, proves {proved} offline"
 
 
-def _slice(found: VerifiedSlice) -> Slice:
-    return Slice(arch=found.arch, cdhash=found.cdhash, identifier=found.identifier, team=found.team, flags=found.flags)
+def _is_of(entry: Entry, archive: Artifact) -> bool:
+    return entry.facts.get("sha256") == archive.sha256
+
+
+def _as_told(found: Slice, artifact: Artifact) -> Slice:
+    """What was found, as far as the manifest tells of this slice: an older one does not tell of all."""
+    told = next((entry for entry in artifact.slices if entry.arch == found.arch), found)
+    return replace(
+        found,
+        entitlements=None if told.entitlements is None else found.entitlements,
+        libraries=None if told.libraries is None else found.libraries,
+    )
 
 
 def _signer(found: VerifiedSlice) -> str:

@@ -54,7 +54,12 @@ class AuditReport:
     head: str
     runs: tuple[Run, ...]
     earlier: tuple[str, ...]
+    lost: tuple[str, ...]
+    """Earlier manifests that a run recorded and that are not in the folder."""
+    provenance: tuple[str, ...]
     artifacts: tuple[Told, ...]
+    objections: tuple[str, ...]
+    """What keeps it from being published, though it holds."""
     publishable: bool
     """Was the gate asked, and did it agree?"""
 
@@ -84,6 +89,10 @@ class AuditReport:
             yield f"  {run.began}  run {run.id}: {did}; {run.outcome}"
         if self.earlier:
             yield f"Earlier manifests are as they were recorded: {', '.join(self.earlier)}"
+        if self.lost:
+            yield f"Earlier manifests that are not here (removed, or cut off by a crash): {', '.join(self.lost)}"
+        for words in self.provenance:
+            yield f"Provenance: {words}"
         yield ""
         yield f"The manifest and {len(self.artifacts)} artifacts are as they were recorded:"
         for artifact in self.artifacts:

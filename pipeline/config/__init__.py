@@ -16,6 +16,7 @@ from pipeline.config.products import read_products
 from pipeline.config.sections import Document, Section, is_there, suggestion
 from pipeline.errors import ConfigurationError
 from pipeline.host import Host
+from pipeline.launchd import LAYOUTS, Installation, layouts_of, problem_of
 from pipeline.model import ArchiveLayout, Configuration, LaunchdOptions, NotaryMode, NotaryOptions, World
 
 __all__ = ["load", "load_notary"]
@@ -33,7 +34,7 @@ def load(path: Path, host: Host) -> Configuration:
     """
     path = path.absolute()
     root = _read(path, host)
-    root.require_known("release", "toolchain", "product", "build", "sign", "app", "notary", "launchd")
+    root.require_known("release", "toolchain", "product", "build", "sign", "app", "notary", "launchd", "provenance")
     release = root.table("release").require_known("world", "toolchain", "previous")
     world = release.choice("world", World)
     toolchain, tools = _toolchain(root, release, world, host.system)
@@ -48,6 +49,7 @@ def load(path: Path, host: Host) -> Configuration:
         previous=release.file("previous"),
         products=products,
         notary=_notary(root.table("notary"), real=world is World.REAL),
+        provenance_key=root.table("provenance").require_known("key").file("key"),
         launchd=_launchd(root.table("launchd")) if "launchd" in root else None,
     )
 
@@ -143,7 +145,17 @@ def _duration(section: Section, key: str, default: timedelta) -> timedelta:
 
 
 def _launchd(section: Section) -> LaunchdOptions:
-    section.require_known("service-id", "install-path")
-    return LaunchdOptions(
-        service_id=section.required_text("service-id"), install_path=section.required_text("install-path")
-    )
+    section.require_known("service-id", "install-path", "layouts")
+    service_id, folder = section.required_text("service-id"), section.required_text("install-path")
+    if problem := problem_of(service_id):
+        raise section.error("service-id", f'"{service_id}" {problem}')
+    names = section.texts("layouts") if "layouts" in section else tuple(LAYOUTS)
+    for position, name in enumerate(names):
+        if name not in LAYOUTS:
+            path = (*section.path("layouts"), position)
+            raise section.document.error(path, f'"{name}" is no published layout', suggestion(name, tuple(LAYOUTS)))
+    try:
+        Installation(service_id=service_id, folder=folder)
+    except ConfigurationError as error:
+        raise section.error("install-path", error.message, error.remedy) from None
+    return LaunchdOptions(service_id=service_id, install_path=folder, layouts=layouts_of(folder, names))

@@ -1,6 +1,14 @@
 """The engine on disk: gives it Sources and Trees, applies its plans. What appears, appears whole, by one rename."""
 
-from pipeline.disk.bundle import code_hashes, code_inside, executable_of, strip, verify_path
+from pipeline.disk.bundle import (
+    code_hashes,
+    code_inside,
+    executable_of,
+    linked_libraries,
+    open_executable,
+    strip,
+    verify_path,
+)
 from pipeline.disk.bundle_entitlements import choose_entitlements, entitled
 from pipeline.disk.bundle_signing import sign_bundle
 from pipeline.disk.digests import tree_digest
@@ -19,6 +27,8 @@ __all__ = [
     "entitled",
     "executable_of",
     "join",
+    "linked_libraries",
+    "open_executable",
     "open_source",
     "sign_bundle",
     "sign_file",

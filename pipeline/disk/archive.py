@@ -88,6 +88,9 @@ def _add(archive: zipfile.ZipFile, name: str, path: Path, date: tuple[int, int, 
 
 def demand_members(archive: Path, members: Mapping[str, Path], name: str) -> None:
     """VerificationError unless the archive holds exactly these trees, byte for byte, with their modes and links."""
+    for entry, path in members.items():
+        if not os.path.lexists(path):
+            raise VerificationError(f"{entry} is in the archive or on disk, not in both", where=name)
     expected = {
         f"{entry}/" if path.is_dir() and not path.is_symlink() else entry: path for entry, path in _entries(members)
     }

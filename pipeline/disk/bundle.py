@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.codesign.bundle import SIGNATURE_FOLDER, find_bundle, versions
@@ -16,10 +18,11 @@ from pipeline.codesign.verified import VerifiedSlice
 from pipeline.codesign.verifier import Expectations
 from pipeline.disk.machofile import strip_file, verify_file
 from pipeline.disk.parts import write_parts
+from pipeline.disk.source import open_source
 from pipeline.disk.tree import FolderTree
 from pipeline.errors import MalformedFile, ReleaseError
 from pipeline.host import Files
-from pipeline.macho import read_slices
+from pipeline.macho import Source, read_slices
 
 
 def verify_path(
@@ -37,6 +40,28 @@ def verify_path(
         return verify_bundle(FolderTree(path), path.name, expectations)
     except ReleaseError as error:
         raise error.at(str(path)) from error.__cause__
+
+
+def linked_libraries(path: Path) -> Mapping[str, tuple[str, ...]]:
+    """Architecture → install names of what a Mach-O file, or a bundle's executable, links; none without executable."""
+    with open_executable(path) as source:
+        return {one.arch: one.image.libraries for one in read_slices(source)} if source is not None else {}
+
+
+@contextmanager
+def open_executable(path: Path) -> Iterator[Source | None]:
+    """A Mach-O file, or a bundle's executable; None for a bundle without one."""
+    if not path.is_dir():
+        with open_source(path) as source:
+            yield source
+        return
+    tree = FolderTree(path)
+    bundle = find_bundle(tree, name=path.name)
+    if not bundle.has_executable:
+        yield None
+        return
+    with tree.open(bundle.main_file) as source:
+        yield source
 
 
 def executable_of(bundle: Path) -> Path:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol, TextIO
 
+from pipeline.host import workflow
 from pipeline.redact import Redactor
 
 
@@ -24,11 +25,14 @@ class Console:
         messages: TextIO | None = None,
         results: TextIO | None = None,
         debug: bool = False,
+        in_workflow: bool = False,
     ) -> None:
+        """`in_workflow`: a runner of GitHub's reads both streams, and takes some lines for orders."""
         self._redact = redact
         self._messages = messages or sys.stderr
         self._results = results or sys.stdout
         self.debug = debug
+        self.in_workflow = in_workflow
 
     @property
     def is_terminal(self) -> bool:
@@ -40,7 +44,38 @@ class Console:
 
             tqdm.write(self._redact(text), file=self._messages)
         else:
-            print(self._redact(text), file=self._messages, flush=True)
+            self._write(self._shown(text))
+
+    @contextmanager
+    def group(self, title: str) -> Iterator[None]:
+        """Messages that belong together: folded by a runner, under their title elsewhere."""
+        if not self.in_workflow:
+            self.say(title)
+            yield
+            return
+        self._order("group", title)
+        try:
+            yield
+        finally:
+            self._order("endgroup", "")
+
+    def annotate(self, level: str, text: str, title: str) -> None:
+        """Tell a runner's summary of an "error" or a "warning"; elsewhere nothing."""
+        if self.in_workflow:
+            self._order(level, text, title=title)
+
+    def _order(self, name: str, text: str, **properties: str) -> None:
+        safe = {key: self._redact(value) for key, value in properties.items()}
+        self._write(workflow.order(name, self._redact(text), **safe))
+
+    def _write(self, line: str) -> None:
+        """One write: stages speak from several threads."""
+        self._messages.write(line + "\n")
+        self._messages.flush()
+
+    def _shown(self, text: str) -> str:
+        redacted = self._redact(text)
+        return workflow.inert(redacted) if self.in_workflow else redacted
 
     def detail(self, text: str) -> None:
         """Said only with --debug."""
@@ -53,7 +88,7 @@ class Console:
         return sys.stdin.readline().strip()
 
     def result(self, text: str) -> None:
-        print(self._redact(text), file=self._results, flush=True)
+        print(self._shown(text), file=self._results, flush=True)
 
     @contextmanager
     def progress(self, label: str, total: int, unit: str = "B", *, announced: bool = False) -> Iterator[Progress]:

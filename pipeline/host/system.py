@@ -39,7 +39,7 @@ class Host:
 def system_host(*, debug: bool = False, observe: Observer = nobody) -> Host:
     """The real machine. `observe` is told of every operation before it happens."""
     redact = Redactor()
-    console = Console(redact, debug=debug)
+    console = Console(redact, debug=debug, in_workflow=os.environ.get("GITHUB_ACTIONS") == "true")
 
     def watched(kind: str, subject: str) -> None:
         if kind == "run":

@@ -17,7 +17,7 @@ from pipeline.notary.credentials import (
 )
 from pipeline.notary.log import Issue, NotaryLog, TicketEntry, build_log, parse_log
 from pipeline.notary.proof import Unlisted, unlisted, verify_listed
-from pipeline.notary.report import describe_log
+from pipeline.notary.report import describe_log, describe_submission
 from pipeline.notary.service import APPLE, NotaryCredentials, NotaryService
 from pipeline.notary.submission import Abandoned, Archive, Records, State, Submission
 from pipeline.notary.tool import KeychainProfile, KeyFile, NotaryTool
@@ -52,6 +52,7 @@ __all__ = [
     "check_credentials",
     "delete_credentials",
     "describe_log",
+    "describe_submission",
     "kept_in",
     "list_profiles",
     "load_credentials",

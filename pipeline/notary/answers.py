@@ -41,7 +41,9 @@ def check(response: Response, where: str, now: datetime) -> None:
     if status == 404:
         raise NotThere(message, where=where)
     if status == 429:
-        raise Throttled(message, retry_after=retry_after(response, now), where=where, remedy=remedy)
+        pause = retry_after(response, now)
+        message += f" (it asks for a pause of {in_words(pause)})" if pause else ""
+        raise Throttled(message, retry_after=pause, where=where, remedy=remedy)
     if status >= 500 or status == 408:
         raise ServiceUnavailable(message, where=where, remedy="run again later: it resumes")
     if 300 <= status < 400:

@@ -1,4 +1,4 @@
-"""A notary log in words for a person: the answer, then a table of what the scanner found and what to do about it."""
+"""For a person: a submission in a line or two; a notary log as a table of what the scanner found and what to do."""
 
 from __future__ import annotations
 
@@ -6,11 +6,25 @@ from collections.abc import Iterator
 
 from pipeline.explain import explain
 from pipeline.notary.log import Issue, NotaryLog
+from pipeline.notary.submission import Submission
 from pipeline.notary.wire import NotaryStatus
 
 # More rows than a screen holds help nobody; the whole log lies beside the submission's record.
 _MOST_PATHS = 40
 _UNKNOWN_ARCHITECTURE = "__unknown__"
+
+
+def describe_submission(one: Submission) -> str:
+    """Which archive, which id, how far and since when; a line more for each submission that was abandoned."""
+    since = one.times.get(one.state)
+    words = str(one.state) if one.state.is_final else f"pending, {one.state}"
+    lines = [
+        f"{one.archive}: {f'submission {one.id}' if one.id else 'no id yet'}: {words}"
+        + (f" since {since:%Y-%m-%d %H:%M} UTC" if since else "")
+        + (f"; the notary says {one.said}" if one.said and not one.state.is_final else "")
+    ]
+    lines += [f"{one.archive}: submission {left.id}: abandoned: {left.reason}" for left in one.abandoned]
+    return "\n".join(_plain(line) for line in lines)
 
 
 def describe_log(log: NotaryLog) -> str:

@@ -197,10 +197,13 @@ class Records:
             ) from None
         return submission
 
+    def archives(self) -> tuple[str, ...]:
+        """SHA-256 of every archive that has a record in the folder, sorted."""
+        return tuple(sorted(path.stem for path in self._folder.glob("*.json") if _SHA256.fullmatch(path.stem)))
+
     def all(self) -> tuple[Submission, ...]:
         """Every record in the folder, by the archive's digest."""
-        names = sorted(path.stem for path in self._folder.glob("*.json") if _SHA256.fullmatch(path.stem))
-        return tuple(one for name in names if (one := self.load(name)) is not None)
+        return tuple(one for sha256 in self.archives() if (one := self.load(sha256)) is not None)
 
     def save(self, submission: Submission) -> Submission:
         data = json.dumps(submission.to_json(), indent=2, ensure_ascii=False) + "\n"

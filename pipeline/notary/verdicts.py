@@ -203,8 +203,10 @@ class _Job:
             if one is None or not one.state.is_final
         ]
         if refused:
+            invalid = any(one.state is State.INVALID for one in refused)
             raise NotaryRejected(
-                "\n".join([*map(self._refusal, refused), *waiting]), remedy="mend what the log names, and release again"
+                "\n".join([*map(self._refusal, refused), *waiting]),
+                remedy="mend what the log names, and release again" if invalid else None,
             )
         if waiting:
             unreachable = [one for one in self._late.values() if not isinstance(one, (NotThere, Throttled))]

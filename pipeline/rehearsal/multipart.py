@@ -16,7 +16,7 @@ from xml.sax.saxutils import escape
 from pipeline.host import Files
 from pipeline.rehearsal import answers
 from pipeline.rehearsal.levers import Answer, Endpoint
-from pipeline.rehearsal.server import Request
+from pipeline.rehearsal.server import Now, Request
 from pipeline.rehearsal.state import State, Submission
 from pipeline.rehearsal.upload_body import receive
 
@@ -31,9 +31,10 @@ _INVALID_PART = answers.s3_error(400, "InvalidPart", "One or more of the specifi
 class Multipart:
     """One folder for each upload that is not completed; `object` in it says what it is for."""
 
-    def __init__(self, state: State, files: Files) -> None:
+    def __init__(self, state: State, files: Files, now: Now) -> None:
         self._state = state
         self._files = files
+        self._now = now
 
     def answer(self, endpoint: Endpoint, request: Request, submission: Submission) -> Answer:
         if endpoint is Endpoint.UPLOAD_START:
@@ -104,7 +105,7 @@ class Multipart:
                 with part.open("rb") as source:
                     shutil.copyfileobj(source, stream)
             stream.flush()
-            self._state.store(place, submission.bucket, submission.object)
+            self._state.store(place, submission, self._now())
         self._files.remove(folder)
         whole = hashlib.md5(b"".join(digests), usedforsecurity=False).hexdigest()
         return _document(

@@ -29,7 +29,7 @@ class ObjectStore:
         self._state = state
         self._levers = levers
         self._now = now
-        self._multipart = Multipart(state, files)
+        self._multipart = Multipart(state, files, now)
 
     def endpoint(self, method: str, path: str, query: str) -> Endpoint | None:
         asked = parse_qs(query, keep_blank_values=True)
@@ -61,10 +61,7 @@ class ObjectStore:
             return answers.PRECONDITION_FAILED
         if endpoint is Endpoint.UPLOAD:
             return self._put(request, submission)
-        answer = self._multipart.answer(endpoint, request, submission)
-        if endpoint is Endpoint.UPLOAD_COMPLETE and answer.status == 200:
-            self._state.count_upload(submission, self._now())
-        return answer
+        return self._multipart.answer(endpoint, request, submission)
 
     def _put(self, request: Request, submission: Submission) -> Answer:
         if "content-length" not in request.headers:
@@ -76,8 +73,7 @@ class ObjectStore:
             if isinstance(etag, Answer):
                 return etag
             stream.flush()
-            self._state.store(place, submission.bucket, submission.object)
-        self._state.count_upload(submission, self._now())
+            self._state.store(place, submission, self._now())
         return Answer(status=200, headers={"Server": "AmazonS3", "ETag": etag})
 
     def _log(self, request: Request) -> Answer:

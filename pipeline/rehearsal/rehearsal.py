@@ -56,7 +56,7 @@ class Rehearsal:
 
     def __enter__(self) -> Self:
         self._host.files.make_folder(self._folder, mode=_PRIVATE)
-        self.state.sweep()
+        self.state.sweep(self._now())
         keys = keys_of(self._folder, self._host)
         self._server = LoopbackServer(self._routes(keys), self.levers, self._now)
         self._server.__enter__()

@@ -109,11 +109,6 @@ class State:
         data = json.dumps(submission.to_json(), indent=2) + "\n"
         self._files.write(self._submission(submission.id), data.encode())
 
-    def count_upload(self, submission: Submission, now: datetime) -> None:
-        with self.changing():
-            current = self.submission(submission.id) or submission
-            self.save(replace(current, uploads=current.uploads + 1, uploaded=now))
-
     def _read(self, path: Path) -> Submission:
         return Submission.from_json(json.loads(self._files.read(path)))
 
@@ -138,14 +133,25 @@ class State:
         finally:
             self._files.remove(folder)
 
-    def sweep(self) -> None:
-        """Remove the workspaces of processes that were killed in the middle."""
+    def sweep(self, now: datetime) -> None:
+        """Bring to its end what processes that were killed left in the middle: workspaces, uploads not yet counted."""
         for folder in self._folder.glob("work/*-*"):
             if not _is_alive(int(folder.name.partition("-")[0])):
                 self._files.remove(folder)
+        with self.changing():
+            for one in self.submissions():
+                if not one.is_uploaded and self.object_path(one.bucket, one.object).exists():
+                    self._count(one, now)
 
-    def store(self, received: Path, bucket: str, key: str) -> None:
-        self._files.move(received, self.object_path(bucket, key))
+    def store(self, received: Path, submission: Submission, now: datetime) -> None:
+        """Give an upload that is whole its name, and count it."""
+        with self.changing():
+            self._files.move(received, self.object_path(submission.bucket, submission.object))
+            self._count(submission, now)
+
+    def _count(self, submission: Submission, now: datetime) -> None:
+        current = self.submission(submission.id) or submission
+        self.save(replace(current, uploads=current.uploads + 1, uploaded=now))
 
     def object_path(self, bucket: str, key: str) -> Path:
         return self._folder / "objects" / quote(bucket, safe="") / quote(key, safe="")

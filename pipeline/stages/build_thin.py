@@ -1,22 +1,20 @@
-"""Build the thin binaries and their DEBUG twins into `unsigned/<arch>/`, and record what was made in `build.json`.
+"""Build the thin binaries and their DEBUG twins into `unsigned/<arch>/`, each with its `build.json` (`built`).
 
 What an earlier build left is removed before the compiler starts, here and in a makefile's own places: a failed build
-leaves nothing that a later stage could take for a fresh one.
+leaves nothing that a later stage could take for a fresh one. A part of the architectures can be built alone, for
+another machine to adopt (`adopt`).
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from pipeline.config.placeholders import expand
-from pipeline.disk import open_source
-from pipeline.errors import BuildError, MalformedFile
-from pipeline.macho import FileType, read_slices
+from pipeline.errors import BuildError
 from pipeline.model import Built, Plan, Product
+from pipeline.stages.built import architectures_of, demand_fit, gathered, save_record
 from pipeline.stages.context import Context, side_by_side
 
 NAME = "build"
@@ -49,45 +47,49 @@ def options(context: Context, plan: Plan) -> Mapping[str, object]:
 
 
 def run(context: Context, plan: Plan) -> Plan:
+    context.host.files.remove(context.folder / "unsigned")
+    return run_some(context, plan, architectures_of(plan))
+
+
+def run_some(context: Context, plan: Plan, architectures: Sequence[str]) -> Plan:
+    """Build these architectures alone; what lies there of the others stays, and counts if it is of this plan."""
     files = context.host.files
     unsigned = context.folder / "unsigned"
-    files.remove(unsigned)
+    for arch in architectures:
+        files.remove(unsigned / arch)
     work = context.work(NAME)
-    products = plan.configuration.products
     try:
 
         def build(group: list[tuple[Product, str]]) -> list[Built]:
             made: list[Built] = []
-            for position, (product, arch) in enumerate(group):
-                if position and product.build.clean:
+            for product, arch in group:
+                # Before the first one too: an earlier build may have left objects of another architecture.
+                if product.build.clean:
                     values = _values(product, arch, plan.version)
                     _execute(context, product, arch, tuple(expand(word, values) for word in product.build.clean), plan)
                 made += _build(context, plan, product, arch, work / product.name / arch)
             return made
 
-        built = [
-            one
-            for made in side_by_side(context, NAME, (partial(build, group) for group in _groups(products)))
-            for one in made
-        ]
-        for arch in sorted({one.arch for one in built}):
-            files.write(unsigned / arch / "build.json", _build_record(plan, context, arch, built))
+        groups = _groups(plan.configuration.products, architectures)
+        jobs = (partial(build, group) for group in groups)
+        built = [one for made in side_by_side(context, NAME, jobs) for one in made]
+        for arch in architectures:
+            save_record(context, plan, arch, [one for one in built if one.arch == arch])
     except BaseException:
-        files.remove(unsigned)
+        for arch in architectures:
+            files.remove(unsigned / arch)
         raise
     finally:
         files.remove(work)
-    order = [product.name for product in products]
-    built.sort(key=lambda one: (order.index(one.product), one.debug, one.arch))
-    return replace(plan, builds=tuple(built))
+    return gathered(context, plan, known=built)
 
 
-def _groups(products: tuple[Product, ...]) -> list[list[tuple[Product, str]]]:
+def _groups(products: tuple[Product, ...], architectures: Sequence[str]) -> list[list[tuple[Product, str]]]:
     """What can be built side by side; inside a group one after another, because the builds share a tree."""
     shared = {product.source for product in products if product.build.serial}
     groups: dict[tuple[Path | str, ...], list[tuple[Product, str]]] = {}
     for product in products:
-        for arch in product.architectures:
+        for arch in (arch for arch in product.architectures if arch in architectures):
             key = (product.source,) if product.source in shared else (product.name, arch)
             groups.setdefault(key, []).append((product, arch))
     return list(groups.values())
@@ -113,7 +115,7 @@ def _build(context: Context, plan: Plan, product: Product, arch: str, work: Path
         place = f"product {product.name}, {arch}{', DEBUG' if debug else ''}"
         if not path.is_file():
             raise BuildError(f"the build succeeded but left no {path.name}", where=place)
-        _demand_fit(path, product, arch, place)
+        demand_fit(path, product, arch, place)
         output = context.folder / "unsigned" / arch / wanted[debug].name
         files.copy(path, output, mode=0o755)
         one = Built(
@@ -157,40 +159,3 @@ def _execute(context: Context, product: Product, arch: str, command: tuple[str, 
 def _values(product: Product, arch: str, version: str) -> dict[str, str]:
     own = {name: values[arch] for name, values in product.build.values.items() if arch in values}
     return {"arch": arch, "version": version, "minimum": product.build.minimum_macos[arch], **own}
-
-
-def _demand_fit(path: Path, product: Product, arch: str, place: str) -> None:
-    """What the compiler left is one Mach-O executable of this architecture, and links what it must."""
-    try:
-        with open_source(path) as source:
-            slices = read_slices(source)
-    except MalformedFile as error:
-        raise BuildError(f"the build left something that is not a Mach-O file: {error.message}", where=place) from error
-    if [one.arch for one in slices] != [arch]:
-        raise BuildError(f"built for {', '.join(one.arch for one in slices)} instead of {arch}", where=place)
-    image = slices[0].image
-    if image.filetype != FileType.EXECUTE:
-        raise BuildError("the build left a Mach-O file that is not an executable", where=place)
-    linked = {name.rpartition("/")[2] for name in image.libraries}
-    missing = [name for name in product.require_frameworks if name not in linked]
-    missing += [name for name in product.require_sections if image.section(*name.split(",", 1)) is None]
-    if missing:
-        raise BuildError(f"does not contain what the release requires: {', '.join(missing)}", where=place)
-
-
-def _build_record(plan: Plan, context: Context, arch: str, built: list[Built]) -> bytes:
-    record = {
-        "schema": 1,
-        "release": plan.configuration.release,
-        "version": plan.version,
-        "commit": plan.commit,
-        "dirty": plan.dirty,
-        "arch": arch,
-        "sources": dict(context.source_keys),
-        "outputs": [
-            {"product": one.product, "path": one.path, "debug": one.debug, "sha256": one.sha256, "size": one.size}
-            for one in built
-            if one.arch == arch
-        ],
-    }
-    return json.dumps(record, indent=2, sort_keys=True).encode() + b"\n"

@@ -1,12 +1,14 @@
-"""The zip that users get, made after stapling, and its SHA256SUMS."""
+"""The zip that users get, made after stapling, its SHA256SUMS, and the jobs that launchd is given."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 from pipeline.disk import tree_digest
 from pipeline.disk.archive import write_zip
+from pipeline.launchd import Installation, render
 from pipeline.model import Artifact, Kind, Plan
 from pipeline.stages.context import Context, digests, side_by_side
 
@@ -20,7 +22,14 @@ def inputs(plan: Plan) -> Mapping[str, str]:
 def options(context: Context, plan: Plan) -> Mapping[str, object]:
     """The ticket in an app is outside its digest, but not outside the zip."""
     stapled = {app.path: tree_digest(context.path(app)) for app in plan.of(Kind.APP) if context.path(app).is_dir()}
-    return {"epoch": plan.source_epoch, "version": plan.version, "world": plan.configuration.world, "stapled": stapled}
+    launchd = plan.configuration.launchd
+    return {
+        "epoch": plan.source_epoch,
+        "version": plan.version,
+        "world": plan.configuration.world,
+        "stapled": stapled,
+        "launchd": [launchd.service_id, dict(launchd.layouts)] if launchd else None,
+    }
 
 
 def run(context: Context, plan: Plan) -> Plan:
@@ -55,4 +64,25 @@ def run(context: Context, plan: Plan) -> Plan:
         size=len(sums),
         contents=tuple(package.path for package in packages),
     )
-    return plan.with_artifacts(*packages, listing)
+    return plan.with_artifacts(*packages, listing, *_jobs(context, plan))
+
+
+def _jobs(context: Context, plan: Plan) -> Iterator[Artifact]:
+    """`launchd/<layout>/`: both jobs of the release's first product, for each layout."""
+    launchd = plan.configuration.launchd
+    for layout, folder in launchd.layouts.items() if launchd else ():
+        assert launchd
+        product = plan.configuration.release
+        jobs = render(Installation(service_id=launchd.service_id, folder=folder, program=product))
+        for name, data in jobs.items():
+            path = context.folder / "launchd" / layout / name
+            context.host.files.write(path, data)
+            artifact = Artifact(
+                product=product,
+                path=path.relative_to(context.folder).as_posix(),
+                kind=Kind.LAUNCHD,
+                sha256=hashlib.sha256(data).hexdigest(),
+                size=len(data),
+            )
+            context.event(NAME)("rendered", artifact=artifact.path, sha256=artifact.sha256)
+            yield artifact

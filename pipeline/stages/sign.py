@@ -56,7 +56,13 @@ def run(context: Context, plan: Plan) -> Plan:
             unsigned_sha256=built.sha256,
             slices=slices,
         )
-        event("signed", artifact=artifact.path, sha256=artifact.sha256, cdhash=slices[0].cdhash, from_=built.sha256)
+        event(
+            "signed",
+            artifact=artifact.path,
+            sha256=artifact.sha256,
+            cdhashes={entry.arch: entry.cdhash for entry in slices},
+            unsigned_sha256=built.sha256,
+        )
         return artifact
 
     return plan.with_artifacts(*side_by_side(context, NAME, (partial(sign, built) for built in plan.builds)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from pipeline.errors import StapleError, VerificationError
 from pipeline.model import Artifact, Kind, Plan, Staple, StapleStatus, World
 from pipeline.stages.context import Context, digests
 from pipeline.toolchain import NotStapleable
@@ -45,7 +46,7 @@ def run(context: Context, plan: Plan) -> Plan:
     for artifact in ships:
         hashes = [entry.cdhash for entry in artifact.slices]
         ticket = tickets[hashes[0]]
-        context.toolchain.prove(ticket, hashes)
+        _demand_proof(context, ticket, artifact)
         made += _app(context, artifact, ticket) if _has_a_place(artifact) else _bare(context, artifact, ticket)
     beside = {artifact.product: artifact.path for artifact in made if artifact.kind is Kind.TICKET}
     made += [
@@ -64,6 +65,14 @@ def _has_a_place(artifact: Artifact) -> bool:
 
 def _excluded(artifact: Artifact, reason: str) -> Artifact:
     return replace(artifact, staple=Staple(status=StapleStatus.EXCLUDED, reason=reason))
+
+
+def _demand_proof(context: Context, ticket: bytes, artifact: Artifact) -> None:
+    """A ticket that is not genuine, revoked or of other bytes is given to nothing."""
+    try:
+        context.toolchain.prove(ticket, [entry.cdhash for entry in artifact.slices])
+    except VerificationError as error:
+        raise StapleError(error.message, where=artifact.path, remedy=error.remedy) from error
 
 
 def _app(context: Context, app: Artifact, ticket: bytes) -> list[Artifact]:

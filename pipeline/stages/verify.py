@@ -8,13 +8,17 @@ inside an app too. Of what ships: the zip's members.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pipeline.disk import code_hashes, tree_digest
 from pipeline.disk.archive import demand_members
 from pipeline.errors import VerificationError
+from pipeline.launchd import JobFile, parse_job, program_of
+from pipeline.launchd import judge as judge_jobs
 from pipeline.model import STAPLED_TICKET, Artifact, Kind, NotarizationStatus, Plan, Slice, StapleStatus
 from pipeline.stages.context import Context, digests, side_by_side
 from pipeline.toolchain.second_opinion import demand_agreement
@@ -36,10 +40,50 @@ def options(context: Context, plan: Plan) -> Mapping[str, object]:
 
 
 def run(context: Context, plan: Plan) -> Plan:
-    side_by_side(context, NAME, (partial(_verify, context, plan, artifact) for artifact in plan.artifacts))
-    code = plan.of(Kind.THIN, Kind.UNIVERSAL, Kind.APP)
-    demand_agreement(context.host.runner, {artifact.path: _executable(context, artifact) for artifact in code})
+    for judged in judge(context, plan):
+        if judged.error is not None:
+            raise judged.error
     return plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """One thing that was verified, and what was wrong with it."""
+
+    name: str
+    """An artifact's path."""
+    kind: str
+    error: VerificationError | None
+    seconds: float
+
+
+def judge(context: Context, plan: Plan) -> list[Judged]:
+    """Every artifact, whatever is wrong with others; last what a second parser says of those that hold."""
+    jobs = (
+        partial(_judge, context, artifact.path, str(artifact.kind), partial(_verify, context, plan, artifact))
+        for artifact in plan.artifacts
+    )
+    judged = side_by_side(context, NAME, jobs)
+    good = {one.name for one in judged if one.error is None}
+    code = [artifact for artifact in plan.of(Kind.THIN, Kind.UNIVERSAL, Kind.APP) if artifact.path in good]
+    paths = {artifact.path: _executable(context, artifact) for artifact in code}
+    opinion = partial(demand_agreement, context.host.runner, paths)
+    return [
+        *judged,
+        _judge(context, "daemon and agent", "launchd", partial(_demand_meetings, context, plan)),
+        _judge(context, "a second parser's opinion", "parser", opinion),
+    ]
+
+
+def _judge(context: Context, name: str, kind: str, verify: Callable[[], object]) -> Judged:
+    began = context.host.clock.monotonic()
+    error = None
+    try:
+        verify()
+    except VerificationError as caught:
+        error = caught
+    seconds = (context.host.clock.monotonic() - began).total_seconds()
+    return Judged(name=name, kind=kind, error=error, seconds=seconds)
 
 
 def _verify(context: Context, plan: Plan, artifact: Artifact) -> None:
@@ -59,6 +103,40 @@ def _verify(context: Context, plan: Plan, artifact: Artifact) -> None:
     # Last, because whatever was found before says more precisely what is wrong.
     _demand_digest(context, plan, artifact, path)
     context.event(NAME)("verified", artifact=artifact.path, sha256=artifact.sha256)
+
+
+def _demand_meetings(context: Context, plan: Plan) -> None:
+    """Daemon and agent of each layout start one file of this release and find each other.
+
+    The daemon accepts a peer by its CDHash: whichever architecture runs, a thin file has the universal file's slice.
+    """
+    jobs: dict[str, dict[str, dict[str, Any]]] = {}
+    for artifact in plan.of(Kind.LAUNCHD):
+        layout, _, name = artifact.path.rpartition("/")
+        jobs.setdefault(layout, {})[name] = parse_job(context.host.files.read(context.path(artifact)))
+    for layout, pair in jobs.items():
+        findings = judge_jobs(
+            [JobFile(path=f"{layout}/{name}", job=job, mode=0o644, owner=0) for name, job in sorted(pair.items())],
+            programs=[tool.product for tool in plan.of(Kind.UNIVERSAL, debug=False)],
+        )
+        if findings:
+            raise VerificationError(findings[0].message, where=findings[0].path)
+        (program,) = {program_of(job) for job in pair.values()}
+        cdhashes = _demand_one_code(plan, str(program).rpartition("/")[2])
+        context.event(NAME)("meets", artifact=layout, program=program, cdhashes=cdhashes)
+
+
+def _demand_one_code(plan: Plan, product: str) -> dict[str, str]:
+    """Architecture → the CDHash that both jobs run with, the same in every bare file of the product."""
+    found: dict[str, str] = {}
+    for tool in plan.of(Kind.UNIVERSAL, Kind.THIN, debug=False):
+        for one in tool.slices if tool.product == product else ():
+            if found.setdefault(one.arch, one.cdhash) != one.cdhash:
+                raise VerificationError(
+                    f"CDHash {one.cdhash} instead of {found[one.arch]}: daemon and agent would not accept each other",
+                    where=f"{tool.path}: {one.arch}",
+                )
+    return found
 
 
 def _verify_code(context: Context, artifact: Artifact, path: Path) -> None:

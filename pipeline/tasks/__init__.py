@@ -7,13 +7,32 @@ from __future__ import annotations
 
 from invoke import Collection
 
-from pipeline.tasks import checks, credentials, evidence, files, keychain, rehearsal, release
+from pipeline.tasks import (
+    checks,
+    credentials,
+    deploy,
+    evidence,
+    files,
+    keychain,
+    launchd,
+    rehearsal,
+    release,
+    templates,
+)
 
 namespace = Collection()
 for module in (release, evidence, checks):
     for name, found in Collection.from_module(module).tasks.items():
         namespace.add_task(found, name=name)
-for module, name in ((files, "file"), (credentials, "credentials"), (keychain, "keychain"), (rehearsal, "rehearsal")):
+for module, name in (
+    (files, "file"),
+    (credentials, "credentials"),
+    (keychain, "keychain"),
+    (launchd, "launchd"),
+    (templates, "templates"),
+    (deploy, "deploy"),
+    (rehearsal, "rehearsal"),
+):
     namespace.add_collection(Collection.from_module(module), name=name)
 
 __all__ = ["namespace"]

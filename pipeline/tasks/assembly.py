@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from pipeline import config
+from pipeline import config, provenance
 from pipeline.checkout import checkout_facts, source_key
 from pipeline.config.products import IDENTITY_FILES
-from pipeline.errors import ConfigurationError, NotSupported
+from pipeline.errors import ConfigurationError, CredentialsError, NotSupported, ReleaseError
 from pipeline.host import Host
 from pipeline.journal import Journal
 from pipeline.model import Configuration, Plan, World
+from pipeline.redact import Secret
 from pipeline.release import begin
 from pipeline.stages.context import Context, SilentLog
 from pipeline.toolchain import Toolchain
@@ -59,6 +60,28 @@ def assembled(
         )
 
 
+def provenance_signer(host: Host, configuration: Configuration) -> provenance.Signer | None:
+    """The key that the configuration names for the provenance; None where it names none."""
+    path = configuration.provenance_key
+    if path is None:
+        return None
+    data = host.files.read(path)
+    closed = b"ENCRYPTED" in data or b"-----BEGIN " not in data
+    try:
+        return provenance.load_signer(data, password_of(host, path, "provenance") if closed else None)
+    except ReleaseError as error:
+        raise error.at(str(path)) from None
+
+
+def password_of(host: Host, path: Path, purpose: str) -> Secret:
+    """From the keyring, kept under purpose and file name; else asked for, or the first line of standard input."""
+    try:
+        kept = host.secrets.get(f"{purpose}:{path.name}")
+    except CredentialsError:  # a headless host without a keyring
+        kept = None
+    return kept or host.secrets.ask(f"password of {path.name}")
+
+
 def announce(host: Host, configuration: Configuration, plan: Plan) -> None:
     """Said before anything else: which release, and that it is none where it is none."""
     host.console.say(
@@ -67,7 +90,9 @@ def announce(host: Host, configuration: Configuration, plan: Plan) -> None:
     if configuration.world is World.REHEARSAL:
         host.console.say("REHEARSAL: own certificates, own notary; Apple has no part in it, and no Mac will trust it")
     if plan.dirty:
-        host.console.say("warning: the checkout has changes that are not committed")
+        words = "the checkout has changes that are not committed"
+        host.console.say(f"warning: {words}")
+        host.console.annotate("warning", words, str(configuration.path.name))
 
 
 def _checkout(host: Host, configuration: Configuration, *, allow_dirty: bool) -> tuple[Plan, dict[str, str]]:

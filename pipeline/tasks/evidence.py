@@ -14,6 +14,7 @@ from pipeline.tasks.session import command
         "folder": "the output folder to audit (default: build/macos beside tasks.py)",
         "gate": "exit 0 only where everything may be published",
         "head": "demand that the log's newest line has this hash",
+        "key": "demand that the provenance is signed with this public key or certificate (PEM)",
         "json": "print one JSON document on standard output",
         "debug": "show tracebacks",
     },
@@ -23,14 +24,30 @@ def audit(
     folder: str | None = None,
     gate: bool = False,
     head: str | None = None,
+    key: str | None = None,
     json: bool = False,
     debug: bool = False,
 ) -> None:
     """Check the log's chain, the manifest, every file, every signature and ticket; tell the story in words."""
     with command(context, debug=debug) as host:
-        from pipeline.tasks import running
+        from pipeline.tasks import looking_back
 
-        running.audit(host, folder, gate=gate, head=head, as_json=json)
+        looking_back.audit(host, folder, gate=gate, head=head, key=key, as_json=json)
+
+
+@task(
+    auto_shortflags=False,
+    help={
+        "folder": "the output folder to report on (default: build/macos beside tasks.py)",
+        "debug": "show tracebacks",
+    },
+)
+def report(context: InvokeContext, folder: str | None = None, debug: bool = False) -> None:
+    """Write report.html: the verdict, the artifacts, the notary's answer, what changed, the timeline, the log."""
+    with command(context, debug=debug) as host:
+        from pipeline.tasks import looking_back
+
+        looking_back.report(host, folder)
 
 
 @task(

@@ -48,7 +48,37 @@ def _one_stage(name: str, words: str):  # type: ignore[no-untyped-def]  # Invoke
     return stage
 
 
-build = _one_stage("build", "Build the thin binaries and their DEBUG twins.")
+@task(
+    auto_shortflags=False,
+    iterable=["arch", "adopt", "expect"],
+    help=_HELP
+    | {
+        "arch": "build this architecture alone, and print the digest of its build.json; may be repeated",
+        "adopt": "a folder unsigned/ARCH that another machine built; may be repeated, each with its --expect",
+        "expect": "the digest that the build.json of the --adopt of the same place must have",
+    },
+)
+def build(
+    context: InvokeContext,
+    arch: list[str],
+    adopt: list[str],
+    expect: list[str],
+    config: str | None = None,
+    json: bool = False,
+    debug: bool = False,
+    allow_dirty: bool = False,
+) -> None:
+    """Build the thin binaries and their DEBUG twins, or a part of them; or take what another machine built."""
+    with command(context, debug=debug) as host:
+        from pipeline.tasks import building, running
+
+        if arch or adopt or expect:
+            part = building.Part(architectures=tuple(arch), adopt=tuple(adopt), expect=tuple(expect))
+            building.build(host, config, part, as_json=json, dry=is_dry(context), allow_dirty=allow_dirty)
+        else:
+            running.one_stage(host, config, "build", as_json=json, dry=is_dry(context), allow_dirty=allow_dirty)
+
+
 sign = _one_stage("sign", "Sign the thin binaries, with the hardened runtime and a time stamp.")
 universal = _one_stage("universal", "Join the signed thins into universal binaries.")
 app = _one_stage("app", "Build, seal and sign the (experimental) application bundle.")
@@ -56,7 +86,23 @@ archive = _one_stage("archive", "Zip the bare tools and the apps for the notary.
 notarize = _one_stage("notarize", "Submit the archives, wait, and check what the notary covered.")
 staple = _one_stage("staple", "Give the apps their ticket; keep the bare tools' tickets beside them.")
 package = _one_stage("package", "Zip what users get, and SHA256SUMS.")
-verify = _one_stage("verify", "Read everything back from disk and demand that it is what the release says.")
+
+
+@task(auto_shortflags=False, help={**_HELP, "junit": "also write what was verified as JUnit's XML into this file"})
+def verify(
+    context: InvokeContext,
+    config: str | None = None,
+    json: bool = False,
+    debug: bool = False,
+    allow_dirty: bool = False,
+    junit: str | None = None,
+) -> None:
+    """Read everything back from disk and demand that it is what the release says."""
+    with command(context, debug=debug) as host:
+        from pipeline.tasks import running
+
+        dry = is_dry(context)
+        running.one_stage(host, config, "verify", as_json=json, dry=dry, allow_dirty=allow_dirty, junit=junit)
 
 
 @task(auto_shortflags=False, help={name: _HELP[name] for name in ("config", "json", "debug")})

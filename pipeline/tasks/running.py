@@ -4,37 +4,46 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline import manifest
 from pipeline import release as order
-from pipeline.errors import ConfigurationError
+from pipeline.errors import ConfigurationError, MalformedFile
 from pipeline.host import Host
 from pipeline.model import Artifact, Kind, Plan, World
-from pipeline.notary import Records
+from pipeline.notary import Records, describe_submission
+from pipeline.stages import verify
 from pipeline.stages.context import Context
-from pipeline.tasks.assembly import announce, assembled, configuration_of
+from pipeline.tasks import ci
+from pipeline.tasks.assembly import announce, assembled, configuration_of, provenance_signer
 
 
 def release(host: Host, path: str | None, *, as_json: bool, dry: bool, allow_dirty: bool) -> None:
     configuration = configuration_of(host, path)
+    # Before anything runs: a release whose provenance cannot be signed is not begun.
+    signer = None if dry else provenance_signer(host, configuration)
     with assembled(host, configuration, writes=not dry, allow_dirty=allow_dirty) as (context, plan):
         announce(host, configuration, plan)
         if dry:
             _show_steps(context, plan, as_json=as_json)
             return
         plan, ran = order.release(context, plan)
-        if ran or not order.is_finished(context, plan):
-            head = order.finish(context, plan)
+        finished = not ran and order.is_finished(context, plan, signer)
+        if not finished:
+            head = order.finish(context, plan, signer)
             host.console.say(f"log: {context.folder / 'audit.jsonl'}, newest line {head}")
-        else:
+        order.attest(context, signer)
+        _tell_ci(host, context, plan)
+        if finished:
             host.console.say("nothing to do: every stage is done, and its outputs are as it left them")
         _summarise(host, context, plan, as_json=as_json)
 
 
-def one_stage(host: Host, path: str | None, name: str, *, as_json: bool, dry: bool, allow_dirty: bool) -> None:
+def one_stage(
+    host: Host, path: str | None, name: str, *, as_json: bool, dry: bool, allow_dirty: bool, junit: str | None = None
+) -> None:
     configuration = configuration_of(host, path)
     looks_only = name == "verify"
     with assembled(host, configuration, writes=not (dry or looks_only), allow_dirty=allow_dirty) as (context, plan):
@@ -43,6 +52,10 @@ def one_stage(host: Host, path: str | None, name: str, *, as_json: bool, dry: bo
             _show_steps(context, plan, as_json=as_json, only=name)
             return
         plan = order.left_by(context, plan, name, trusting=looks_only)
+        if junit is not None:
+            # Before anything is raised: a failed verification is what the file is for.
+            judged = verify.judge(context, plan)
+            host.files.write(Path(junit).absolute(), ci.junit(f"{configuration.release} {plan.version}", judged))
         stage = order.STAGES[order.NAMES.index(name)]
         after = stage.run(context, plan) if looks_only else order.run_stage(context, plan, stage, "asked for")
         if looks_only:
@@ -73,9 +86,8 @@ def clean(host: Host, path: str | None, *, forget: bool, dry: bool) -> None:
         host.console.say("nothing to remove")
         return
     with host.files.lock(folder / ".lock"):
-        if forget:
-            for one in Records(host, folder / "notary").all():
-                host.console.say(f"forgotten: submission {one.id} of {one.archive} ({one.state})")
+        for words in _submissions_left(host, folder / "notary") if forget else ():
+            host.console.say(f"{'would forget' if dry else 'forgotten'}: {words}")
         if not dry:
             manifest.retire(host.files, folder)
         for entry in sorted(folder.iterdir()):
@@ -85,12 +97,16 @@ def clean(host: Host, path: str | None, *, forget: bool, dry: bool) -> None:
                     host.files.remove(entry)
 
 
-def audit(host: Host, folder: str | None, *, gate: bool, head: str | None, as_json: bool) -> None:
-    from pipeline.audit import audit as judge
-
-    where = Path(folder).absolute() if folder else Path(__file__).parents[2] / "build" / "macos"
-    report = judge(host, where, head=head, gate=gate)
-    host.console.result(json.dumps(report.to_json(), indent=2, sort_keys=True) if as_json else report.to_text())
+def _submissions_left(host: Host, folder: Path) -> Iterator[str]:
+    """A line for each submission that stays behind at the notary, abandoned ones too."""
+    records = Records(host, folder)
+    for sha256 in records.archives():
+        try:
+            record = records.load(sha256)
+        except MalformedFile as error:
+            yield f"what {records.path(sha256).name} was about: {error.message}"
+        else:
+            yield from describe_submission(record).splitlines() if record else ()
 
 
 def explain(host: Host, text: str) -> None:
@@ -122,7 +138,7 @@ def _show_steps(context: Context, plan: Plan, *, as_json: bool, only: str | None
             f"{step.stage.NAME:<10} {'done' if step.plan is not None else f'would run: {step.why}'}"
         )
     for one in submissions:
-        context.host.console.result(f"submission {one.id} of {one.archive}: {one.state}")
+        context.host.console.result(describe_submission(one))
 
 
 def _summarise(host: Host, context: Context, plan: Plan, *, as_json: bool) -> None:
@@ -136,9 +152,14 @@ def _summarise(host: Host, context: Context, plan: Plan, *, as_json: bool) -> No
         host.console.result(f"{context.path(package)}{ending}")
 
 
-def _table(host: Host, artifacts: Sequence[Artifact]) -> None:
-    if not artifacts:
-        return
+def _tell_ci(host: Host, context: Context, plan: Plan) -> None:
+    world = plan.configuration.world
+    words = [f"world {world}" + ("" if world is World.REAL else f" ({world.upper()}: not for publication)")]
+    words.append(f"newest line of the log: {context.journal.head}")
+    ci.summarise(host, f"{plan.configuration.release} {plan.version}", words, _rows(plan.artifacts))
+
+
+def _rows(artifacts: Sequence[Artifact]) -> list[tuple[str, str, str, str]]:
     rows = [("artifact", "architectures", "notarization", "staple")]
     for artifact in artifacts:
         rows.append(
@@ -149,6 +170,13 @@ def _table(host: Host, artifacts: Sequence[Artifact]) -> None:
                 str(artifact.staple.status) if artifact.staple else "-",
             )
         )
+    return rows
+
+
+def _table(host: Host, artifacts: Sequence[Artifact]) -> None:
+    if not artifacts:
+        return
+    rows = _rows(artifacts)
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     for row in rows:
         host.console.result("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())

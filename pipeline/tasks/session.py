@@ -50,6 +50,8 @@ def _leave(host: Host, error: ReleaseError, debug: bool) -> None:
     if debug:
         host.console.say("".join(traceback.format_exception(*sys.exc_info())))
     host.console.say(f"error: {error}")
+    for one in error.parts:
+        host.console.annotate("error", str(one), one.where or type(one).__name__)
     raise Exit(code=error.exit_code)
 
 

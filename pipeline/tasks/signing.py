@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from pipeline import disk, identity
+from pipeline.codesign.bundle import find_bundle
 from pipeline.codesign.certificates import Anchors, is_developer_id
 from pipeline.codesign.cms import Identity
 from pipeline.codesign.code_directory import Flags, parse_flags
@@ -16,7 +17,7 @@ from pipeline.codesign.options import SigningOptions
 from pipeline.codesign.requirements import compile_requirements
 from pipeline.codesign.verified import VerifiedSlice
 from pipeline.config.app import PRESERVE
-from pipeline.errors import ConfigurationError, MalformedFile
+from pipeline.errors import ConfigurationError, MalformedFile, ReleaseError
 from pipeline.host import Host
 from pipeline.timestamps import TimestampClient
 
@@ -39,6 +40,7 @@ class Wish:
 
 def sign(host: Host, path: str, output: str, wish: Wish) -> None:
     source, target = existing(path), Path(output)
+    _refuse_executable_of_bundle(source, target)
     who = None if wish.identity == "adhoc" else _identity(host, Path(wish.identity))
     anchors = anchors_of(host, wish.anchors)
     options = SigningOptions(
@@ -61,6 +63,22 @@ def sign(host: Host, path: str, output: str, wish: Wish) -> None:
     )
     for one in signed:
         host.console.result(f"{target}: {one.arch}: {one.identifier}, CDHash {one.cdhash}, team {one.team or 'none'}")
+
+
+def _refuse_executable_of_bundle(source: Path, target: Path) -> None:
+    """codesign would sign the bundle; signed alone, in its place, the executable would no longer be sealed with it."""
+    place = source.absolute()
+    if source.is_dir() or target.absolute() != place or place.parts[-3:-1] != ("Contents", "MacOS"):
+        return
+    bundle = place.parents[2]
+    try:
+        main = find_bundle(disk.FolderTree(bundle), name=bundle.name).main_file
+    except ReleaseError:
+        return
+    if bundle / main == place:
+        raise ConfigurationError(
+            f"is the executable of {bundle.name}, and is signed with it", where=str(source), remedy=f"sign {bundle}"
+        )
 
 
 def _signer(host: Host, source: Path, wish: Wish) -> Callable[..., tuple[VerifiedSlice, ...]]:

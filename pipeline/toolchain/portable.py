@@ -24,6 +24,7 @@ from pipeline.timestamps import RetryPolicy, TimestampClient
 from pipeline.toolchain import ArchiveToNotarize, Event, Notarized, NotStapleable, SignRequest
 from pipeline.toolchain.archives import submittable, told
 from pipeline.toolchain.services import Services
+from pipeline.toolchain.slices import recorded_slices
 
 # A rehearsal's services answer at once; Apple's policies are the defaults of their rooms.
 _A_MOMENT = timedelta(milliseconds=50)
@@ -110,7 +111,7 @@ class PortableToolchain:
             )
         except MalformedFile as error:
             raise SigningError(error.message, where=error.where or str(source), remedy=error.remedy) from error
-        return tuple(map(slice_of, signed))
+        return recorded_slices(output, signed)
 
     def _timestamper(self, services: Services) -> Callable[[bytes], bytes] | None:
         if services.timestamp_url is None:
@@ -149,7 +150,7 @@ class PortableToolchain:
             wait,
             notary.Mode(mode),
         )
-        return told(archives, verdicts, event)
+        return told(self._host, folder, archives, verdicts, event)
 
     @property
     def wait_policy(self) -> notary.WaitPolicy:
@@ -182,12 +183,7 @@ class PortableToolchain:
             found = disk.verify_path(path, anchors=self.services.anchors, strict_padding=True)
         except MalformedFile as error:
             raise VerificationError(f"header: {error.message}", where=error.where or str(path)) from error
-        return tuple(map(slice_of, found))
+        return recorded_slices(path, found)
 
     def try_out(self, path: Path, slices: Sequence[Slice], version: str) -> Mapping[str, str]:
         return {"gatekeeper": "not asked: the portable toolchain has none"}
-
-
-def slice_of(found: VerifiedSlice) -> Slice:
-    """What the release records of a verified slice."""
-    return Slice(arch=found.arch, cdhash=found.cdhash, identifier=found.identifier, team=found.team, flags=found.flags)

@@ -1,4 +1,4 @@
-"""Golden text: what a program said once, read by a person, and kept. GOLDEN=write writes it anew, for a diff to be read."""
+"""Golden text: what a program said once, read by a person, and kept. GOLDEN=write writes it anew, for its diff."""
 
 from __future__ import annotations
 

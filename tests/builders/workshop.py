@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
+LEVERED = ROOT / "tests" / "fakes" / "levered.py"
 COMMITTED = "2026-11-21T06:15:30+00:00"
 VERSION = "26.1121.0615"
 

@@ -19,7 +19,18 @@ from builders.clients import need
 AGENT = Path(__file__).parents[2] / "examples" / "agent"
 VERSION = "26.1121.0615"
 MINIMUM = {"x86_64": "10.13", "arm64": "11.0"}
-OWN = {"_main", "_print_paths", "_service_id_from_name", "_service_id_problem", "_usage"}
+OWN = {
+    "_main",
+    "_peer_is_same_code",
+    "_places_of",
+    "_run_daemon",
+    "_run_session",
+    "_service_id_from_name",
+    "_service_id_problem",
+    "_usage",
+    "_wire_read",
+    "_wire_send",
+}
 """What the program itself defines; a DEBUG twin shows all of it, a release nothing."""
 ON_A_MAC = platform.system() == "Darwin"
 CC = "xcrun clang" if ON_A_MAC else f"{shlex.quote(sys.executable)} -m ziglang cc"
@@ -172,7 +183,7 @@ def test_llvm_sees_no_symbol_of_the_program_either(built: Path, arch: str) -> No
 def native(tmp_path_factory: pytest.TempPathFactory, cache: dict[str, str]) -> Path:
     """The agent for this host, under a name that is no service id as it stands."""
     program = tmp_path_factory.mktemp("native") / "ACME  Remote, Inc."
-    sources = [AGENT / "agent.c", AGENT / "service.c"]
+    sources = sorted(AGENT.glob("*.c"))
     # Without -O2 zig would first build the sanitizer that it adds to such programs.
     argv = [*shlex.split(CC), "-O2", f'-DAGENT_VERSION="{VERSION}"', "-o", str(program), *map(str, sources)]
     subprocess.run(argv, check=True, capture_output=True, env=cache)
@@ -216,9 +227,9 @@ def test_a_service_id_that_cannot_work_is_refused(native: Path, identifier: str)
     assert f"the service id '{identifier}' " in done.stderr
 
 
-@pytest.mark.parametrize("words", [(), ("--nonsense",), ("--serviceId=acme",)])
-def test_without_a_question_it_says_how_to_ask(native: Path, words: tuple[str, ...]) -> None:
-    """A command line that asks nothing gets the usage on standard error and exit code 2."""
+@pytest.mark.parametrize("words", [("--nonsense",), ("-kvm0",), ("--paths", "meshagent")])
+def test_a_word_that_it_does_not_know_gets_the_usage(native: Path, words: tuple[str, ...]) -> None:
+    """An unknown argument gets the usage on standard error and exit code 2."""
     done = run(native, *words)
     assert (done.returncode, done.stdout) == (2, "")
     assert "usage: meshagent" in done.stderr

@@ -216,10 +216,8 @@ def test_an_address_of_a_log_ends(folder: Any) -> None:
         answer = user.call("POST", "submissions", token=token, json={"submissionName": "a", "sha256": NOTHING_DIGEST})
         identifier = answer.json()["data"]["id"]
         (submission,) = running.state.submissions()
-        place = running.state.object_path(submission.bucket, submission.object)
-        place.parent.mkdir(parents=True)
-        place.write_bytes(NOTHING)
-        running.state.count_upload(submission, clock.now())
+        (folder / "received").write_bytes(NOTHING)
+        running.state.store(folder / "received", submission, clock.now())
         assert user.call("GET", f"submissions/{identifier}", token=token).json()["data"]["attributes"]["status"]
         url = user.call("GET", f"submissions/{identifier}/logs", token=token).json()["data"]["attributes"]
         assert requests.get(url["developerLogUrl"], timeout=60).status_code == 200

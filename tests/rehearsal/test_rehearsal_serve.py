@@ -20,6 +20,7 @@ from builders.notary_user import NotaryUser
 from builders.workshop import ROOT, clean_environment
 from builders.zips import zip_of
 
+from pipeline.codesign.requirements import compile_requirement
 from pipeline.disk import verify_path
 from pipeline.host import Files, Host
 from pipeline.identity import load_anchors
@@ -114,14 +115,18 @@ def test_rcodesign_signs_with_the_printed_identity_and_its_result_is_notarized(f
     rcodesign = need("rcodesign")
     tool = tmp_path / "tool"
     tool.write_bytes(image(arch="arm64"))
+    # Left to itself, rcodesign demands of a chain that is not Apple's that its leaf be the root.
+    (tmp_path / "requirement").write_bytes(compile_requirement("identifier tool and anchor apple generic"))
     with serving(folder) as said:
         words = ["--pem-file", said["identity"], "--timestamp-url", said["timestamps"]]
-        argv: list[str | Path] = [rcodesign, "sign", *words, "--code-signature-flags", "runtime", tool]
+        words += ["--code-signature-flags", "runtime", "--team-name", "REHEARSAL0"]
+        words += ["--code-requirements-path", str(tmp_path / "requirement")]
+        argv = [str(rcodesign), "sign", *words, str(tool)]
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         services = services_of(said)
         (found,) = verify_path(tool, anchors=services.anchors)
-        assert found.timestamp is not None
+        assert (found.team, found.timestamp is not None) == ("REHEARSAL0", True)
         log = NotaryUser(services=services).judge(zip_of({"tool": tool.read_bytes()}))
     assert log["status"] == "Accepted", log["issues"]
     assert [one["cdhash"] for one in log["ticketContents"]] == [found.cdhash]

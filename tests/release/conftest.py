@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from builders.workshop import Workshop, new_workshop
+from builders.submissions import submissions
+from builders.workshop import LEVERED, Workshop, new_workshop
 
 _SOURCE = """
 #include <stdio.h>
@@ -19,6 +20,11 @@ int main(int count, char **words) {
     if (count > 1 && strcmp(words[1], "--version") == 0) return puts("1") < 0;
     return greet(count) < 0;
 }
+"""
+_LAUNCHD = """
+[launchd]
+service-id = "acmemesh"
+install-path = "/opt/acmemesh"
 """
 _TARGETS = {"x86_64": "x86_64-macos.10.13", "arm64": "aarch64-macos.11.0"}
 
@@ -58,10 +64,32 @@ def finished(tmp_path_factory: pytest.TempPathFactory, prebuilt: Path) -> Worksh
     return workshop
 
 
+@pytest.fixture(scope="session")
+def carrying(finished: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    """A finished release, released again with [launchd]. Not to be changed."""
+    workshop = finished.copy(tmp_path_factory.mktemp("carrying") / "a checkout")
+    workshop.configure(more=_LAUNCHD)
+    ran = workshop.invoke("release")
+    assert ran.code == 0, ran.err
+    return workshop
+
+
 @pytest.fixture
 def released(finished: Workshop, tmp_path: Path) -> Workshop:
     """A copy of a whole rehearsal release, to be changed."""
     return finished.copy(tmp_path / "a released checkout")
+
+
+@pytest.fixture(scope="session")
+def archived(tmp_path_factory: pytest.TempPathFactory, prebuilt: Path) -> Workshop:
+    """A release that is done up to its archive, and waits a second for the notary. Not to be changed: take a copy."""
+    workshop = new_workshop(tmp_path_factory.mktemp("archived") / "a checkout", prebuilt)
+    workshop.configure(more='\n[notary]\nwait = "1s"\n')
+    ran = workshop.invoke("release", lever=LEVERED, environment={"LEVERS": "submit=401,times=100000"})
+    assert ran.code == 10, ran.err
+    assert submissions(workshop.outputs) == []
+    shutil.rmtree(workshop.outputs / "notary")
+    return workshop
 
 
 def pytest_configure() -> None:

@@ -34,7 +34,8 @@ from pipeline.toolchain.apple.texts import refusal
 from pipeline.toolchain.apple.tools import Tools
 from pipeline.toolchain.apple.versions import versions_of
 from pipeline.toolchain.archives import submittable, told
-from pipeline.toolchain.portable import PortableToolchain, slice_of
+from pipeline.toolchain.portable import PortableToolchain
+from pipeline.toolchain.slices import recorded_slices
 
 _AT_ONCE = (timedelta(milliseconds=50),) * 5
 
@@ -156,7 +157,7 @@ class AppleToolchain:
                 remedy=error.remedy,
             ) from error
         self._demand_agreement(path, found, where)
-        return tuple(map(slice_of, found))
+        return recorded_slices(path, found)
 
     @property
     def _identity(self) -> KeychainIdentity | None:
@@ -213,7 +214,7 @@ class AppleToolchain:
                 wait,
                 notary.Mode(mode),
             )
-        return told(archives, verdicts, event)
+        return told(self._host, folder, archives, verdicts, event)
 
     def _notarytool(self, *words: str | Path, timeout: timedelta) -> Completed:
         return self._tools.run("xcrun", "notarytool", *words, timeout=timeout)
@@ -272,7 +273,7 @@ class AppleToolchain:
     def verify(self, path: Path) -> tuple[Slice, ...]:
         found = disk.verify_path(path, anchors=self._engine.services.anchors)
         self._demand_agreement(path, found, str(path))
-        return tuple(map(slice_of, found))
+        return recorded_slices(path, found)
 
     def try_out(self, path: Path, slices: Sequence[Slice], version: str) -> Mapping[str, str]:
         where = str(path)

@@ -1,0 +1,86 @@
+"""What launchd is told of an agent: service ids, the places that follow from them, jobs, and a judge of jobs.
+
+Pure: nothing here reads a file or asks the system.
+"""
+
+from pipeline.launchd.jobs import (
+    agent_job,
+    arguments_of,
+    build_job,
+    daemon_job,
+    discover,
+    is_session_job,
+    parse_job,
+    program_of,
+    render,
+)
+from pipeline.launchd.judge import Finding, JobFile, judge, meeting_problems
+from pipeline.launchd.msh import build_msh, parse_msh
+from pipeline.launchd.places import (
+    AGENTS,
+    DAEMONS,
+    LAYOUTS,
+    Installation,
+    Places,
+    agent_target,
+    install_folder,
+    layouts_of,
+    places_of,
+)
+from pipeline.launchd.service_id import (
+    Resolved,
+    Source,
+    Upgrade,
+    agent_kvm_id,
+    build_service_id,
+    daemon_kvm_id,
+    demand_usable,
+    installed_id,
+    lookup_name,
+    option_of,
+    problem_of,
+    runtime_id,
+    sanitize,
+    upgraded,
+)
+
+__all__ = [
+    "AGENTS",
+    "DAEMONS",
+    "LAYOUTS",
+    "Finding",
+    "Installation",
+    "JobFile",
+    "Places",
+    "Resolved",
+    "Source",
+    "Upgrade",
+    "agent_job",
+    "agent_kvm_id",
+    "agent_target",
+    "arguments_of",
+    "build_job",
+    "build_msh",
+    "build_service_id",
+    "daemon_job",
+    "daemon_kvm_id",
+    "demand_usable",
+    "discover",
+    "install_folder",
+    "installed_id",
+    "is_session_job",
+    "judge",
+    "layouts_of",
+    "lookup_name",
+    "meeting_problems",
+    "option_of",
+    "parse_job",
+    "parse_msh",
+    "places_of",
+    "problem_of",
+    "program_of",
+    "render",
+    "runtime_id",
+    "sanitize",
+    "upgraded",
+]

@@ -1,0 +1,120 @@
+"""What the deploy verbs do: find the release and the place, then carry out the steps."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline import deploy, launchd, manifest
+from pipeline.codesign.certificates import Anchors
+from pipeline.errors import ConfigurationError, HostRefused, VerificationError
+from pipeline.host import Host
+from pipeline.identity import APPLE_ANCHORS, load_anchors
+from pipeline.model import Artifact, Configuration, Kind, LaunchdOptions, World
+from pipeline.tasks.assembly import configuration_of
+
+_HERE = "/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """What the command line says of the place."""
+
+    config: str | None
+    layout: str | None
+    root: str
+    user: int | None
+
+
+def install(host: Host, where: Where, *, refresh: bool, dry: bool) -> None:
+    configuration = configuration_of(host, where.config)
+    site, layout = _site(host, configuration, where)
+    if dry and not (configuration.folder / manifest.NAME).is_file():
+        host.console.result(f"would put in place what invoke release leaves in {configuration.folder}")
+        return
+    document = manifest.load(host.files, configuration.folder / manifest.NAME)
+    artifacts = [manifest.artifact_from_json(entry) for entry in document["artifacts"]]
+    tool = _find(artifacts, f"universal/{configuration.release}", configuration)
+    jobs = {
+        path.name: host.files.read(configuration.folder / one.path)
+        for path in site.jobs.values()
+        if (refresh or not path.is_file())
+        for one in (_find(artifacts, f"launchd/{layout}/{path.name}", configuration),)
+    }
+    _refuse_other_ids(host, site)
+    payload = deploy.Payload(
+        binary=configuration.folder / tool.path,
+        cdhashes={one.arch: one.cdhash for one in tool.slices},
+        jobs=jobs,
+    )
+    world = World(document["world"])
+    if world is not World.REAL:
+        host.console.say(f"{world.upper()}: version {document['version']} is for this machine alone")
+    _carry_out(host, where, deploy.install(host, site, payload, _anchors(host, configuration)), dry=dry)
+
+
+def rollback(host: Host, where: Where, *, dry: bool) -> None:
+    configuration = configuration_of(host, where.config)
+    site, _ = _site(host, configuration, where)
+    _carry_out(host, where, deploy.rollback(host, site, _anchors(host, configuration)), dry=dry)
+
+
+def _carry_out(host: Host, where: Where, steps: tuple[deploy.Step, ...], *, dry: bool) -> None:
+    if dry:
+        for step in steps:
+            host.console.result(f"would {step.words}")
+        return
+    if where.root == _HERE and os.geteuid() != 0:
+        raise HostRefused("launchctl and the system's folders are root's", remedy="run it with sudo")
+    deploy.carry_out(host, steps)
+    host.console.say("done")
+
+
+def _site(host: Host, configuration: Configuration, where: Where) -> tuple[deploy.Site, str]:
+    options = configuration.launchd
+    if options is None:
+        raise ConfigurationError("has no [launchd]: nothing says where the agent lives", where=str(configuration.path))
+    layout = where.layout or _default_layout(options)
+    if layout not in options.layouts:
+        raise ConfigurationError(f'"{layout}" is none of {", ".join(options.layouts)}', where="--layout")
+    installation = launchd.Installation(
+        service_id=options.service_id, folder=options.layouts[layout], program=configuration.release
+    )
+    caller = host.environment.get("SUDO_UID", "")
+    user = where.user if where.user is not None else int(caller) if caller.isdigit() else os.getuid()
+    root = Path(where.root).absolute()
+    return deploy.Site(root=root, installation=installation, user=user), layout
+
+
+def _default_layout(options: LaunchdOptions) -> str:
+    return next(name for name, folder in options.layouts.items() if folder == options.install_path)
+
+
+def _find(artifacts: list[Artifact], path: str, configuration: Configuration) -> Artifact:
+    found = next((artifact for artifact in artifacts if artifact.path == path), None)
+    if found is None or found.kind not in (Kind.UNIVERSAL, Kind.LAUNCHD):
+        raise VerificationError(
+            f"does not carry {path}", where=str(configuration.folder / manifest.NAME), remedy="run invoke release"
+        )
+    return found
+
+
+def _refuse_other_ids(host: Host, site: deploy.Site) -> None:
+    """Another daemon of this program would go on running the file that is replaced, under another id."""
+    folder = site.path(launchd.DAEMONS)
+    data = [host.files.read(path) for path in sorted(folder.glob("*.plist"))]
+    others = set(launchd.discover(data, launchd.places_of(site.installation).program))
+    others -= {site.installation.service_id}
+    if others:
+        raise ConfigurationError(
+            f"{', '.join(sorted(others))} starts this program too, under another service id",
+            where=str(folder),
+            remedy="remove its jobs, or set its id in [launchd] service-id",
+        )
+
+
+def _anchors(host: Host, configuration: Configuration) -> Anchors:
+    if configuration.world is World.REHEARSAL:
+        return load_anchors(host.files, configuration.folder / "rehearsal" / "anchors")
+    return APPLE_ANCHORS

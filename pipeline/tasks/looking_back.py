@@ -1,0 +1,131 @@
+"""What `audit` and `report` do: of a finished release, without its configuration and without keys."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from pipeline import manifest
+from pipeline import release as order
+from pipeline import report as page
+from pipeline.audit import AuditReport
+from pipeline.audit import audit as judge
+from pipeline.errors import ConfigurationError, HostRefused, MalformedFile, VerificationError
+from pipeline.host import Host
+from pipeline.journal import LARGEST, LOG, verify_chain
+from pipeline.notary import NotaryLog, Records, parse_log
+from pipeline.tasks import ci
+
+Result = TypeVar("Result")
+_BESIDE_TASKS = Path(__file__).parents[2] / "build" / "macos"
+
+
+def audit(host: Host, folder: str | None, *, gate: bool, head: str | None, key: str | None, as_json: bool) -> None:
+    where = _folder(folder)
+    try:
+        report = judge(host, where, head=head, gate=gate, key=_key(host, key))
+        _judge_page(host, where, report)
+    except VerificationError as error:
+        if as_json:
+            host.console.result(_document({"holds": False, "folder": str(where), "findings": _findings(error)}))
+        ci.summarise(host, "Audit: does not hold", [str(one) for one in error.parts])
+        raise
+    ci.summarise(host, f"Audit: {report.release} {report.version} holds", [f"newest line of the log: {report.head}"])
+    if as_json:
+        host.console.result(_document({"holds": True, "findings": [], **report.to_json()}))
+    else:
+        host.console.result(report.to_text())
+
+
+def _folder(folder: str | None) -> Path:
+    return Path(folder).absolute() if folder else _BESIDE_TASKS
+
+
+def _key(host: Host, path: str | None) -> bytes | None:
+    if path is None:
+        return None
+    if not Path(path).is_file():
+        raise ConfigurationError("no such file", where=path)
+    return host.files.read(Path(path))
+
+
+def _findings(error: VerificationError) -> list[dict[str, str | None]]:
+    return [{"where": one.where, "message": one.message, "remedy": one.remedy} for one in error.parts]
+
+
+def _document(document: dict[str, object]) -> str:
+    return json.dumps({"schema": 1} | document, indent=2, sort_keys=True)
+
+
+def report(host: Host, folder: str | None) -> None:
+    """Write the page, whatever the verdict; a release that does not hold is exit 9 all the same."""
+    where = _folder(folder)
+    error: VerificationError | None = None
+    found: AuditReport | None = None
+    try:
+        found = judge(host, where)
+    except VerificationError as caught:
+        error = caught
+    files = host.files
+    path = where / manifest.REPORT
+    files.write(path, page.build(_facts(host, where, found, error)))
+    host.console.result(str(path))
+    if error is not None:
+        raise error
+
+
+def _judge_page(host: Host, folder: Path, found: AuditReport) -> None:
+    """A page that lies beside what was judged has to show it; one that another wrote cannot be written again."""
+    path = folder / manifest.REPORT
+    if not path.is_file():
+        return
+    data = host.files.read(path)
+    if page.generator_of(data) != order.own_digest():
+        host.console.say(f"not judged: {manifest.REPORT}, which another version wrote; invoke report writes it anew")
+    elif data != page.build(_facts(host, folder, found, None)):
+        remedy = "it was changed, or is of an earlier state: invoke report writes it anew"
+        raise VerificationError("does not show what was judged here", where=manifest.REPORT, remedy=remedy)
+
+
+def _facts(host: Host, folder: Path, found: AuditReport | None, error: VerificationError | None) -> page.Facts:
+    findings = error.parts if error is not None else ()
+    told = found.artifacts if found is not None else ()
+    document = _read(lambda: manifest.load(host.files, folder / manifest.NAME))
+    entries = _read(lambda: verify_chain(host.files.read(folder / LOG, limit=LARGEST)))
+    records = Records(host, folder / "notary")
+    artifacts = [manifest.artifact_from_json(one) for one in (document or {}).get("artifacts", ())]
+    submitted = [one.sha256 for one in artifacts if records.log_path(one.sha256).is_file()]
+    logs = {sha256: _read(partial(_log, records, sha256)) for sha256 in submitted}
+    remarks: list[str] = []
+    if found is not None:
+        attested = (document or {}).get("provenance") or {}
+        signed = f"signed with the key {attested['key']}" if attested.get("key") else "not signed"
+        remarks.append(f"{attested['statement']}, {signed}" if attested else "no provenance")
+        remarks += [f"earlier manifest {name}" for name in found.earlier]
+        remarks += [f"earlier manifest that is not here: {name}" for name in found.lost]
+    return page.Facts(
+        manifest=document,
+        entries=entries or (),
+        findings=tuple(page.Finding(where=one.where, message=one.message) for one in findings),
+        objections=found.objections if found is not None else (),
+        told={one.path: one.words for one in told},
+        not_judged=tuple(sorted({what for one in told for what in one.not_judged})),
+        remarks=tuple(remarks),
+        generator=order.own_digest(),
+        notary={sha256: log for sha256, log in logs.items() if log is not None},
+    )
+
+
+def _log(records: Records, sha256: str) -> NotaryLog:
+    return parse_log(records.load_log(sha256) or b"", records.log_path(sha256).name)
+
+
+def _read(read: Callable[[], Result]) -> Result | None:
+    """What can be read of a release that may not hold: the verdict has said already what cannot."""
+    try:
+        return read()
+    except (VerificationError, MalformedFile, HostRefused):
+        return None

@@ -1,0 +1,179 @@
+"""A release put in place of a running agent, below a root with a launchctl of its own; and put back."""
+
+from __future__ import annotations
+
+import hashlib
+import plistlib
+import stat
+from pathlib import Path
+
+import pytest
+from builders.workshop import Ran, Workshop
+from fakes import launchctl
+
+USER = 502
+PROGRAM = "opt/acmemesh/meshagent"
+DAEMON = "Library/LaunchDaemons/acmemesh.plist"
+AGENT = "Library/LaunchAgents/acmemesh-agent.plist"
+TARGETS = {"system/acmemesh", f"gui/{USER}/acmemesh-agent"}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A machine below a folder with a space in its path: nothing installed, one user logged in."""
+    root = tmp_path / "a machine"
+    launchctl.put(root, USER)
+    return root
+
+
+def deploy(workshop: Workshop, root: Path, *words: str, verb: str = "install") -> Ran:
+    return workshop.invoke(f"deploy.{verb}", "--root", str(root), "--user", str(USER), *words)
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def state_of(root: Path) -> dict[str, str]:
+    """Every file that an installation touches, with its digest."""
+    places = (root / "opt", root / "Library")
+    return {str(path): digest(path) for place in places for path in place.rglob("*") if path.is_file()}
+
+
+def install_older(workshop: Workshop, root: Path) -> str:
+    """An agent that runs already: the release's thin file stands for an older version; returns its digest."""
+    assert deploy(workshop, root).code == 0
+    older = root / PROGRAM
+    older.write_bytes((workshop.outputs / "x86_64" / "meshagent").read_bytes())
+    for target in TARGETS:
+        launchctl.main(root, "bootout", target)
+    launchctl.main(root, "bootstrap", "system", str(root / DAEMON))
+    launchctl.main(root, "bootstrap", f"gui/{USER}", str(root / AGENT))
+    assert set(launchctl.loaded(root)) == TARGETS
+    return digest(older)
+
+
+def test_a_first_installation(carrying: Workshop, root: Path) -> None:
+    """Binary and jobs lie in place with their modes, and launchd runs the daemon and knows the agent."""
+    ran = deploy(carrying, root)
+    assert ran.code == 0, ran.err
+    assert digest(root / PROGRAM) == digest(carrying.outputs / "universal" / "meshagent")
+    assert stat.S_IMODE((root / PROGRAM).stat().st_mode) == 0o755
+    for path in (DAEMON, AGENT):
+        assert (root / path).read_bytes() == (carrying.outputs / "launchd" / "custom" / Path(path).name).read_bytes()
+        assert stat.S_IMODE((root / path).stat().st_mode) == 0o644
+    jobs = launchctl.loaded(root)
+    assert {target: job["state"] for target, job in jobs.items()} == {
+        "system/acmemesh": "running",
+        f"gui/{USER}/acmemesh-agent": "not running",
+    }
+    assert "REHEARSAL" in ran.err
+
+
+def test_dry_says_every_step_and_does_none(carrying: Workshop, root: Path) -> None:
+    """--dry prints the steps in order, and changes nothing."""
+    ran = deploy(carrying, root, "--dry")
+    assert ran.code == 0, ran.err
+    words = [line.split()[1] for line in ran.out.splitlines()]
+    assert words == ["stop", "stop", "back", "replace", "verify", "write", "write", "start", "start", "read"]
+    assert state_of(root) == {}
+
+
+def test_a_running_agent_is_replaced_and_kept(carrying: Workshop, root: Path) -> None:
+    """The old binary and its jobs lie in a backup; jobs are written anew only with --refresh-plists."""
+    older = install_older(carrying, root)
+    job = plistlib.loads((root / DAEMON).read_bytes()) | {"Nice": 3}
+    (root / DAEMON).write_bytes(plistlib.dumps(job))
+    ran = deploy(carrying, root)
+    assert ran.code == 0, ran.err
+    backups = sorted((root / "opt/acmemesh").glob("meshagent.backup.*"))
+    assert digest(backups[-1] / "meshagent") == older
+    assert plistlib.loads((backups[-1] / "acmemesh.plist").read_bytes())["Nice"] == 3
+    assert plistlib.loads((root / DAEMON).read_bytes())["Nice"] == 3
+    assert {job["sha256"] for job in launchctl.loaded(root).values()} == {digest(root / PROGRAM)}
+    refreshed = deploy(carrying, root, "--refresh-plists")
+    assert refreshed.code == 0, refreshed.err
+    assert "Nice" not in plistlib.loads((root / DAEMON).read_bytes())
+
+
+def test_a_binary_that_does_not_stay_up_is_rolled_back(carrying: Workshop, root: Path) -> None:
+    """launchd does not keep the new one running: exit 9, the old one lies there and runs, no file is another."""
+    older = install_older(carrying, root)
+    (root / "dying" / digest(carrying.outputs / "universal" / "meshagent")).touch()
+    before = state_of(root)
+    ran = deploy(carrying, root, "--refresh-plists")
+    assert ran.code == 9
+    assert "state = spawn scheduled" in ran.err
+    assert state_of(root) == before
+    jobs = launchctl.loaded(root)
+    assert set(jobs) == TARGETS
+    assert {job["sha256"] for job in jobs.values()} == {older}
+
+
+def test_a_binary_that_was_changed_is_rolled_back(carrying: Workshop, root: Path, tmp_path: Path) -> None:
+    """One changed byte of the release's binary: its signature does not hold, and the old one runs again."""
+    older = install_older(carrying, root)
+    changed = carrying.copy(tmp_path / "changed")
+    path = changed.outputs / "universal" / "meshagent"
+    data = bytearray(path.read_bytes())
+    data[0x5000] ^= 1
+    path.write_bytes(data)
+    before = state_of(root)
+    ran = deploy(changed, root)
+    assert ran.code == 9
+    assert state_of(root) == before
+    assert {job["sha256"] for job in launchctl.loaded(root).values()} == {older}
+
+
+def test_a_job_that_launchd_refuses_is_rolled_back(carrying: Workshop, root: Path) -> None:
+    """A job that others can write is refused by launchd: exit 14, and everything is as before."""
+    install_older(carrying, root)
+    (root / AGENT).chmod(0o666)
+    before = state_of(root)
+    ran = deploy(carrying, root)
+    assert ran.code == 14
+    assert "bad ownership" in ran.err
+    assert state_of(root) == before
+
+
+def test_rollback_puts_the_one_before_back(carrying: Workshop, root: Path) -> None:
+    """deploy.rollback installs the newest backup and uses it up; without one it says so."""
+    older = install_older(carrying, root)
+    assert deploy(carrying, root).code == 0
+    ran = deploy(carrying, root, verb="rollback")
+    assert ran.code == 0, ran.err
+    assert digest(root / PROGRAM) == older
+    assert {job["sha256"] for job in launchctl.loaded(root).values()} == {older}
+    again = deploy(carrying, root, verb="rollback")
+    assert again.code == 2
+    assert "no backup" in again.err
+
+
+def test_nobody_is_logged_in(carrying: Workshop, root: Path) -> None:
+    """Without a session the agent waits for the next login, and the daemon runs."""
+    (root / "sessions" / str(USER)).unlink()
+    ran = deploy(carrying, root)
+    assert ran.code == 0, ran.err
+    assert "starts with the next login" in ran.err
+    assert set(launchctl.loaded(root)) == {"system/acmemesh"}
+
+
+def test_another_id_for_the_same_program_is_refused(carrying: Workshop, root: Path) -> None:
+    """A daemon of another id that starts this program is named, and nothing is done."""
+    folder = root / "Library" / "LaunchDaemons"
+    folder.mkdir(parents=True)
+    job = {"Label": "oldmesh", "ProgramArguments": ["/opt/acmemesh/meshagent"]}
+    (folder / "oldmesh.plist").write_bytes(plistlib.dumps(job))
+    ran = deploy(carrying, root)
+    assert ran.code == 2
+    assert "oldmesh starts this program too" in ran.err
+    assert not (root / "opt").exists()
+
+
+def test_another_layout_and_a_release_without_jobs(carrying: Workshop, finished: Workshop, root: Path) -> None:
+    """--layout chooses one that the release carries; a release without [launchd] cannot be deployed."""
+    ran = deploy(carrying, root, "--layout", "tacticalrmm")
+    assert ran.code == 0, ran.err
+    assert (root / "opt/tacticalmesh/meshagent").is_file()
+    assert deploy(carrying, root, "--layout", "nothing").code == 2
+    assert deploy(finished, root).code == 2

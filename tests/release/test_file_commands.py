@@ -1,0 +1,140 @@
+"""`invoke file.…` on what a release left: real processes, exit codes, and what lies on disk afterwards."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from builders.workshop import Ran, Workshop
+
+
+@pytest.fixture
+def tool(finished: Workshop, tmp_path: Path) -> Path:
+    """A copy of the release's universal binary."""
+    return Path(shutil.copy2(finished.outputs / "universal" / "meshagent", tmp_path / "tool"))
+
+
+@pytest.fixture
+def anchors(finished: Workshop) -> str:
+    return str(finished.outputs / "rehearsal" / "anchors")
+
+
+def run(workshop: Workshop, *words: object, code: int = 0) -> Ran:
+    ran = workshop.invoke_plain(*map(str, words))
+    assert ran.code == code, ran.err
+    return ran
+
+
+def test_what_the_release_signed_is_verified(finished: Workshop, tool: Path, anchors: str) -> None:
+    """With the rehearsal's roots every slice is valid; with Apple's the chain leads nowhere, exit 9."""
+    found = json.loads(run(finished, "file.verify", tool, "--anchors", anchors, "--json").out)
+    assert [(one["arch"], one["flags"]) for one in found] == [("x86_64", ["runtime"]), ("arm64", ["runtime"])]
+    refused = run(finished, "file.verify", tool, code=9)
+    assert "Traceback" not in refused.err
+
+
+def test_a_requirement_decides(finished: Workshop, tool: Path, anchors: str) -> None:
+    """`--requirement` is compiled and asked of every slice; one that is no requirement is exit 2."""
+    words = ("file.verify", tool, "--anchors", anchors, "--requirement")
+    run(finished, *words, 'identifier "com.example.meshagent" and anchor apple generic')
+    run(finished, *words, 'identifier "com.example.other"', code=9)
+    run(finished, *words, "identifier and or", code=2)
+
+
+def test_signed_again_it_comes_out_the_same(finished: Workshop, tool: Path) -> None:
+    """`file.reproduce` finds the era that the release was signed with."""
+    found = json.loads(run(finished, "file.reproduce", tool, "--json").out)
+    assert found["identical"] is True
+    assert all("macos-26" in one["eras"] and "resign" in one["mode"] for one in found["slices"])
+
+
+def test_stripped_and_joined_is_what_was_built(finished: Workshop, tool: Path, tmp_path: Path) -> None:
+    """Thinning and joining give the same file again; stripping a thin file gives back the unsigned x86_64 binary."""
+    for arch in ("x86_64", "arm64"):
+        run(finished, "file.thin", tool, "--arch", arch, "--output", tmp_path / arch)
+        assert (tmp_path / arch).read_bytes() == (finished.outputs / arch / "meshagent").read_bytes()
+    joined = tmp_path / "joined"
+    run(finished, "file.universal", "--slice", tmp_path / "x86_64", "--slice", tmp_path / "arm64", "--output", joined)
+    assert joined.read_bytes() == tool.read_bytes()
+    again = ("--slice", tmp_path / "arm64", "--slice", tmp_path / "arm64", "--output", tmp_path / "twice")
+    assert "arm64" in run(finished, "file.universal", *again, code=2).err
+    assert not (tmp_path / "twice").exists()
+    run(finished, "file.strip", tmp_path / "x86_64", "--output", tmp_path / "bare")
+    bare = (tmp_path / "bare").read_bytes()
+    built = (finished.outputs / "unsigned" / "x86_64" / "meshagent").read_bytes()
+    # The linker left no padding behind __LINKEDIT; the signature's place was rounded up to 16 bytes.
+    assert len(bare) - len(built) in range(16)
+    run(finished, "file.verify", tmp_path / "bare", code=9)
+
+
+def test_signed_ad_hoc_in_place(finished: Workshop, tool: Path) -> None:
+    """`file.sign` without an identity signs ad hoc, in place by default, and the result verifies."""
+    before = tool.stat().st_ino
+    run(finished, "file.sign", tool, "--identifier", "org.example.tool")
+    assert tool.stat().st_ino != before
+    assert tool.stat().st_mode & 0o777 == 0o755
+    found = json.loads(run(finished, "file.verify", tool, "--json").out)
+    assert {(one["identifier"], tuple(one["flags"])) for one in found} == {("org.example.tool", ("adhoc",))}
+
+
+def test_two_signatures_are_compared(finished: Workshop, tool: Path, tmp_path: Path) -> None:
+    """`file.diff` is silent on the same signature, and exit 9 with the fields where another identifier was given."""
+    other = tmp_path / "other"
+    run(finished, "file.sign", tool, "--identifier", "one.tool", "--output", other)
+    run(finished, "file.diff", other, other)
+    differs = run(finished, "file.diff", tool, other, code=9)
+    assert "identifier" in differs.out
+
+
+def test_trust_follows_the_designated_requirement(finished: Workshop, tool: Path, anchors: str, tmp_path: Path) -> None:
+    """The DEBUG twin satisfies the release's requirement; the same code signed ad hoc does not."""
+    twin = finished.outputs / "universal" / "DEBUG_meshagent"
+    run(finished, "file.trust", tool, twin, "--anchors", anchors)
+    ad_hoc = tmp_path / "ad hoc"
+    run(finished, "file.sign", tool, "--output", ad_hoc)
+    run(finished, "file.trust", tool, ad_hoc, "--anchors", anchors, code=9)
+
+
+def test_a_ticket_proves_its_slices(finished: Workshop, tool: Path, anchors: str) -> None:
+    """`file.ticket` proves the release's slices and no others; a ticket of the rehearsal is none under Apple's root."""
+    ticket = finished.outputs / "universal" / "meshagent.ticket"
+    run(finished, "file.ticket", ticket, "--for", tool, "--anchors", anchors)
+    run(
+        finished,
+        "file.ticket",
+        ticket,
+        "--for",
+        finished.outputs / "arm64" / "DEBUG_meshagent",
+        "--anchors",
+        anchors,
+        code=9,
+    )
+    run(finished, "file.ticket", ticket, code=9)
+
+
+@pytest.mark.parametrize("command", ["file.inspect", "file.verify", "file.reproduce"])
+@pytest.mark.parametrize("kind", ["missing", "text", "java", "truncated"])
+def test_what_is_no_macho_is_refused(finished: Workshop, tool: Path, tmp_path: Path, command: str, kind: str) -> None:
+    """No such file, a text, a Java class (its magic is that of universal files): exit 2; a cut file: 2 or 9."""
+    path = tmp_path / kind
+    data = {
+        "text": b"hello\n",
+        "java": bytes.fromhex("cafebabe0000003d") + b"\0" * 400,
+        "truncated": tool.read_bytes()[:9000],
+    }
+    if kind != "missing":
+        path.write_bytes(data[kind])
+    ran = finished.invoke_plain(command, str(path))
+    assert ran.code in ((2, 9) if kind == "truncated" else (2,)), ran.err
+    assert kind in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_the_executable_of_a_bundle_is_signed_with_it(released: Workshop) -> None:
+    """Signing an app's executable alone, in its place, is refused: codesign would sign the app."""
+    inside = released.outputs / "universal" / "meshagent.app" / "Contents" / "MacOS" / "meshagent"
+    before = inside.read_bytes()
+    assert "meshagent.app" in run(released, "file.sign", inside, code=2).err
+    assert inside.read_bytes() == before

@@ -1,0 +1,179 @@
+"""Two machines build an architecture each, a third adopts both and finishes; whatever changed on the way is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders.workshop import Ran, Workshop, new_workshop
+
+ARCHITECTURES = ("x86_64", "arm64")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """What two clones built: architecture → folder that travels, and the digest told on another way."""
+
+    folders: dict[str, Path]
+    digests: dict[str, str]
+    third: Workshop
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory, prebuilt: Path) -> Fleet:
+    """Three clones of one commit in three folders; each of the first two has built its architecture."""
+    first = new_workshop(tmp_path_factory.mktemp("fleet") / "first clone", prebuilt)
+    clones = [first, *(first.copy(first.folder.with_name(name)) for name in ("second clone", "third clone"))]
+    folders, digests = {}, {}
+    for clone, arch in zip(clones, ARCHITECTURES, strict=False):
+        ran = clone.invoke("build", "--arch", arch)
+        assert ran.code == 0, ran.err
+        (line,) = ran.out.splitlines()
+        place, digests[arch] = line.split()
+        folders[arch] = clone.outputs / place
+        assert hashlib.sha256((folders[arch] / "build.json").read_bytes()).hexdigest() == digests[arch]
+        assert sorted(path.name for path in (clone.outputs / "unsigned").iterdir()) == [arch]
+    return Fleet(folders=folders, digests=digests, third=clones[2])
+
+
+@pytest.fixture
+def third(fleet: Fleet, tmp_path: Path) -> Workshop:
+    return fleet.third.copy(tmp_path / "another third")
+
+
+def adopt(workshop: Workshop, fleet: Fleet, arch: str, **changes: Path | str) -> Ran:
+    folder = str(changes.get("folder", fleet.folders[arch]))
+    return workshop.invoke("build", "--adopt", folder, "--expect", str(changes.get("expect", fleet.digests[arch])))
+
+
+def travelled(fleet: Fleet, arch: str, to: Path) -> Path:
+    """A copy of what an architecture's machine sent."""
+    to.mkdir()
+    for path in fleet.folders[arch].iterdir():
+        (to / path.name).write_bytes(path.read_bytes())
+    return to
+
+
+def test_a_third_machine_finishes_what_two_built(fleet: Fleet, third: Workshop) -> None:
+    """After both adoptions the release builds nothing, and its unsigned files are the two machines' bytes."""
+    one = adopt(third, fleet, "x86_64")
+    assert (one.code, one.out.split()) == (0, ["unsigned/x86_64", fleet.digests["x86_64"]])
+    assert "arm64 is still to come" in one.err
+    assert "build      would run" in third.invoke("--dry", "release").out
+    assert adopt(third, fleet, "arm64").code == 0
+    assert "build      done" in third.invoke("--dry", "release").out
+    ran = third.invoke("release")
+    assert ran.code == 0, ran.err
+    log = [json.loads(line) for line in (third.outputs / "audit.jsonl").read_text().splitlines()]
+    assert not [entry for entry in log if entry["event"] in ("ran", "built")]
+    adopted = {entry["arch"]: entry["record"] for entry in log if entry["event"] == "adopted"}
+    assert adopted == fleet.digests
+    for entry in third.manifest()["builds"]:
+        sent = fleet.folders[entry["arch"]] / Path(entry["path"]).name
+        assert entry["sha256"] == hashlib.sha256(sent.read_bytes()).hexdigest()
+    assert third.invoke_plain("audit", "--folder", str(third.outputs)).code == 0
+
+
+def test_both_at_once_and_as_json(fleet: Fleet, third: Workshop) -> None:
+    """Several folders, each with its digest, are adopted by one command, which prints one document."""
+    words = [word for arch in ARCHITECTURES for word in ("--adopt", str(fleet.folders[arch]))]
+    words += [word for arch in ARCHITECTURES for word in ("--expect", f"sha256:{fleet.digests[arch].upper()}")]
+    ran = third.invoke("build", *words, "--json")
+    assert ran.code == 0, ran.err
+    document = json.loads(ran.out)
+    assert document["builds"] == fleet.digests
+    assert document["whole"] is True
+
+
+def test_one_machine_may_build_one_and_adopt_the_other(fleet: Fleet, third: Workshop) -> None:
+    """What is built here and what is adopted make one build."""
+    assert third.invoke("build", "--arch", "arm64").code == 0
+    assert adopt(third, fleet, "x86_64").code == 0
+    assert "build      done" in third.invoke("--dry", "release").out
+
+
+@pytest.mark.parametrize("name", ["meshagent", "DEBUG_meshagent", "build.json"])
+def test_a_changed_byte_is_refused(fleet: Fleet, third: Workshop, tmp_path: Path, name: str) -> None:
+    """One byte of a binary, of its twin or of the record: exit 9, the file is named, nothing is adopted."""
+    folder = travelled(fleet, "x86_64", tmp_path / "sent")
+    data = bytearray((folder / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / name).write_bytes(data)
+    ran = adopt(third, fleet, "x86_64", folder=folder)
+    assert ran.code == 9
+    assert name in ran.err
+    assert not (third.outputs / "unsigned" / "x86_64").exists()
+
+
+def test_a_missing_file_a_link_and_a_stranger_architecture_are_refused(
+    fleet: Fleet, third: Workshop, tmp_path: Path
+) -> None:
+    """A file that did not arrive, or is a link, is refused; so is the record of another architecture."""
+    folder = travelled(fleet, "x86_64", tmp_path / "sent")
+    (folder / "meshagent").unlink()
+    assert adopt(third, fleet, "x86_64", folder=folder).code == 9
+    (folder / "meshagent").symlink_to(fleet.folders["x86_64"] / "meshagent")
+    assert adopt(third, fleet, "x86_64", folder=folder).code == 9
+    assert adopt(third, fleet, "x86_64", folder=fleet.folders["arm64"]).code == 9
+
+
+def test_another_commit_is_refused(fleet: Fleet, third: Workshop) -> None:
+    """A third machine that stands on another commit refuses, even of the same minute."""
+    (third.folder / "elsewhere.txt").write_text("x")
+    third.commit()
+    ran = adopt(third, fleet, "x86_64")
+    assert ran.code == 9
+    assert "another commit" in ran.err
+
+
+def test_another_configuration_is_refused(fleet: Fleet, third: Workshop) -> None:
+    """A release.toml that differs is refused, though nothing of the build depends on the change."""
+    text = third.configuration.read_text()
+    third.configuration.write_text(text.replace('display-name = "Mesh Agent"', 'display-name = "Other"'))
+    ran = adopt(third, fleet, "x86_64")
+    assert ran.code == 9
+    assert "was built with another" in ran.err
+    third.configuration.write_text(text)
+    assert adopt(third, fleet, "x86_64").code == 0
+
+
+def test_a_record_that_lies_is_refused(fleet: Fleet, third: Workshop, tmp_path: Path) -> None:
+    """Even with the right digest, a record may not name files elsewhere, or fewer than the release builds."""
+    changes: list[Callable[[dict[str, Any]], object]] = [
+        lambda record: record["outputs"].pop(),
+        lambda record: record["outputs"][0].update(path="unsigned/x86_64/../../meshagent"),
+        lambda record: record["outputs"][0].update(path="universal/meshagent"),
+        lambda record: record.update(arch="arm64"),
+        lambda record: record.update(schema=2),
+        lambda record: record.update(outputs=None),
+    ]
+    for change in changes:
+        folder = travelled(fleet, "x86_64", tmp_path / f"sent {len(list(tmp_path.iterdir()))}")
+        record = json.loads((folder / "build.json").read_text())
+        change(record)
+        data = json.dumps(record).encode()
+        (folder / "build.json").write_bytes(data)
+        assert adopt(third, fleet, "x86_64", folder=folder, expect=hashlib.sha256(data).hexdigest()).code == 9
+    assert not list((third.outputs / "unsigned").glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--arch", "ppc"], '"ppc" is none of x86_64, arm64'),
+        (["--adopt", "."], "1 --adopt and 0 --expect"),
+        (["--adopt", ".", "--expect", "abc"], "is not a SHA-256"),
+        (["--adopt", "nowhere", "--expect", "0" * 64], "no such folder"),
+        (["--adopt", ".", "--expect", "0" * 64, "--arch", "arm64"], "--arch builds and --adopt takes"),
+    ],
+)
+def test_command_lines_that_mean_nothing(third: Workshop, words: list[str], said: str) -> None:
+    """Half a pair, no digest, an unknown architecture: exit 2, before anything is touched."""
+    ran = third.invoke("build", *words)
+    assert ran.code == 2
+    assert said in ran.err
