@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import plistlib
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -256,3 +257,23 @@ def test_every_call_is_logged_with_the_tools_own_words(mac: Mac, tool: Path, tmp
     verified = next(entry for entry in mac.events if "--verify" in str(entry["argv"]))
     assert verified["exit"] == 0
     assert "satisfies its Designated Requirement" in str(verified["words"])
+
+
+def test_code_inside_an_app_is_signed_before_the_app(mac: Mac, thins: Path, tmp_path: Path) -> None:
+    """Each helper is signed by a call of its own, with the entitlements of its pattern, as the portable engine does."""
+    app = tmp_path / "unsigned" / "X.app"
+    helper = app / "Contents" / "Helpers" / "helper"
+    for place in (app / "Contents" / "MacOS" / "X", helper):
+        place.parent.mkdir(parents=True)
+        shutil.copy(thins / "arm64", place)
+    information = {"CFBundleExecutable": "X", "CFBundleIdentifier": "com.example.tool", "CFBundlePackageType": "APPL"}
+    (app / "Contents" / "Info.plist").write_bytes(plistlib.dumps(information))
+    entitlements = plistlib.dumps({"com.apple.security.cs.allow-jit": True})
+    request = replace(REQUEST, nested_entitlements={"Contents/Helpers/*": entitlements})
+    slices = mac.toolchain().sign_bundle(app, tmp_path / "apple" / "X.app", request)
+    assert slices == mac.engine.sign_bundle(app, tmp_path / "portable" / "X.app", request)
+    hashes = [disk.code_hashes(tmp_path / name / "X.app") for name in ("apple", "portable")]
+    assert hashes[0] == hashes[1]
+    assert set(hashes[0]) == {"Contents/Helpers/helper", "Contents/MacOS/X"}
+    assert mac.calls("codesign", "--sign") == 2
+    assert not [entry for entry in mac.events if "--sign" in str(entry["argv"]) and "--deep" in str(entry["argv"])]
