@@ -149,6 +149,30 @@ def ticket(
         examining.ticket(host, path, for_, anchors, as_json=json)
 
 
+@task(
+    auto_shortflags=False,
+    help={
+        "ticket": "a ticket file, raw or in base64; default: it is looked up",
+        "lookup": "another ticket service than Apple's, such as the one that rehearsal.serve prints",
+    }
+    | _ANCHORS
+    | _DEBUG,
+)
+def staple(
+    context: InvokeContext,
+    path: str,
+    ticket: str | None = None,
+    lookup: str | None = None,
+    anchors: str | None = None,
+    debug: bool = False,
+) -> None:
+    """Give a bundle, a flat package or a signed disk image its ticket, and read it back."""
+    with command(context, debug=debug) as host:
+        from pipeline.tasks import stapling
+
+        stapling.staple(host, path, ticket, lookup, anchors)
+
+
 @task(auto_shortflags=False, help=_JSON | _DEBUG)
 def diff(context: InvokeContext, one: str, other: str, json: bool = False, debug: bool = False) -> None:
     """Two signatures, field by field; exit 9 where they differ."""

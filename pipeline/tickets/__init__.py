@@ -15,7 +15,7 @@ from pipeline.tickets.s8ch import (
     verify_coverage,
     verify_ticket,
 )
-from pipeline.tickets.staple import load_ticket, staple_bundle, staple_container, stapled_ticket
+from pipeline.tickets.staple import container_hashes, load_ticket, staple_bundle, staple_container, stapled_ticket
 
 __all__ = [
     "APPLE_URL",
@@ -25,6 +25,7 @@ __all__ = [
     "TicketClient",
     "TicketHash",
     "build_ticket",
+    "container_hashes",
     "covers",
     "load_ticket",
     "parse_ticket",

@@ -16,7 +16,7 @@ from pipeline.host import Files
 from pipeline.host.files import refusals
 from pipeline.tickets.image import image_hashes, is_image, read_image_ticket, staple_image
 from pipeline.tickets.package import is_package, package_hashes, read_package_ticket, staple_package
-from pipeline.tickets.s8ch import LARGEST_TICKET, MAGIC, verify_coverage, verify_ticket
+from pipeline.tickets.s8ch import LARGEST_TICKET, MAGIC, TicketHash, verify_coverage, verify_ticket
 
 _MAGIC_IN_BASE64 = base64.b64encode(MAGIC)[:4]
 # Base64 of a ticket is a third larger, line ends included.
@@ -49,23 +49,18 @@ def staple_bundle(
         raise StapleError("the ticket did not read back as it was written", where=str(place), remedy="staple again")
 
 
+def container_hashes(path: Path) -> tuple[TicketHash, ...]:
+    """The hashes by which a ticket names a flat package or a signed disk image; StapleError for what is neither."""
+    hashes, _ = _container(path)
+    return hashes
+
+
 def staple_container(files: Files, path: Path, output: Path, ticket: bytes, *, roots: Sequence[bytes]) -> None:
     """Staple a ticket to a flat package or a signed disk image, if it is genuine and names it; `output` may be `path`.
 
     It appears by one rename, and is read back. Raises StapleError for what is neither, and for another's ticket.
     """
-    write: Callable[[Files, Path, Path, bytes], None]
-    with refusals(path), path.open("rb") as stream:
-        if is_package(stream):
-            hashes, write = package_hashes(stream, str(path)), staple_package
-        elif is_image(stream):
-            hashes, write = image_hashes(stream, str(path)), staple_image
-        else:
-            raise StapleError(
-                "neither a flat package nor a disk image: there is no place for a ticket",
-                where=str(path),
-                remedy="only apps and other bundles, flat packages and disk images can be stapled",
-            )
+    hashes, write = _container(path)
     try:
         genuine = verify_ticket(ticket, roots)
         for one in hashes:
@@ -75,6 +70,20 @@ def staple_container(files: Files, path: Path, output: Path, ticket: bytes, *, r
     write(files, path, output, ticket)
     if stapled_ticket(output) != ticket:
         raise StapleError("the ticket did not read back as it was written", where=str(output), remedy="staple again")
+
+
+def _container(path: Path) -> tuple[tuple[TicketHash, ...], Callable[[Files, Path, Path, bytes], None]]:
+    with refusals(path), path.open("rb") as stream:
+        if is_package(stream):
+            return package_hashes(stream, str(path)), staple_package
+        if is_image(stream):
+            return image_hashes(stream, str(path)), staple_image
+    raise StapleError(
+        "neither a bundle, a flat package nor a disk image: there is no place for a ticket (what stapler calls Error "
+        "73 or 66)",
+        where=str(path),
+        remedy="Gatekeeper looks up a bare tool's ticket online; offline, a ticket kept beside it is the proof",
+    )
 
 
 def stapled_ticket(path: Path) -> bytes | None:
