@@ -2,7 +2,7 @@
 
 It refuses what launchd refuses: a job that others can write, a label that is loaded, a program that is not there. Users
 whose sessions exist are the names in `ROOT/sessions/`; a program whose SHA-256 is a name in `ROOT/dying/` does
-not stay up. Exit codes and messages are those of public reports.
+not stay up. Exit codes and messages are launchctl's as they are commonly known; none was captured on a Mac for this.
 """
 
 from __future__ import annotations
