@@ -19,6 +19,10 @@ def staple(host: Host, path: str, ticket: str | None, lookup: str | None, anchor
         hashes = tuple(TicketHash(type=HashType.SHA256, hash=one.cdhash) for one in slices)
     else:
         hashes = tickets.container_hashes(target)
+    if not hashes:
+        raise StapleError(
+            "is not signed, so that no ticket can name it", where=path, remedy="sign it, then notarize it"
+        )
     data = _read(existing(ticket)) if ticket else _look_up(host, hashes, lookup or tickets.APPLE_URL, path)
     if target.is_dir():
         cdhashes = [one.hash for one in hashes]
@@ -36,12 +40,12 @@ def _read(path: Path) -> bytes:
 
 
 def _look_up(host: Host, hashes: Sequence[TicketHash], url: str, path: str) -> bytes:
-    """The service's ticket for the first hash, asked for once: whoever waits for the notary asks again."""
+    """A ticket of the service that names one of the hashes; asked once: whoever waits for the notary asks again."""
     client = tickets.TicketClient(host.http, host.clock, url)
-    for one in hashes:
-        found = client.lookup([one.hash], one.type)[one.hash]
-        if found is not None:
-            return found
+    found = client.lookup([one.hash for one in hashes], hashes[0].type)
+    for ticket in found.values():
+        if ticket is not None:
+            return ticket
     raise StapleError(
         "the ticket service has no ticket for it (what stapler calls Error 65)",
         where=path,

@@ -92,7 +92,7 @@ def test_a_kill_leaves_all_keys_or_none(tmp_path: Path) -> None:
             partial += any(folder.glob(".keys.*/*"))
     assert partial >= len(FILES)
     assert {path.name for path in (folder / "keys").iterdir()} == FILES
-    assert {path.name for path in folder.iterdir()} == {"anchors", "keys"}
+    assert {path.name for path in folder.iterdir()} == {".lock", "anchors", "keys"}
 
 
 def test_the_roots_are_published_without_keys(keys: Path) -> None:

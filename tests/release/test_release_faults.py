@@ -32,7 +32,6 @@ class Case:
 NOTARY = [
     # In the submission and the upload.
     Case(name="submit-answer-lost", levers="submit=cut-answer:0", abandoned=1),
-    Case(name="submit-504", levers="submit=504,times=2"),
     Case(
         name="submit-500-always", levers=f"submit=500,{_ALWAYS}", code=11, words=("500", "run again"), submitted=False
     ),
@@ -41,7 +40,6 @@ NOTARY = [
     ),
     Case(name="clock", levers="clock-skew=-600", code=10, words=("clock is 10 min ahead",), submitted=False),
     Case(name="upload-cut", levers="upload=cut-request:5000"),
-    Case(name="upload-answer-lost", levers="upload=cut-answer:0"),
     Case(name="upload-token-expired", levers="upload=s3-expired-token", abandoned=1),
     Case(
         name="upload-never-allowed",
@@ -52,7 +50,6 @@ NOTARY = [
         abandoned=3,
     ),
     # In the wait.
-    Case(name="status-500", levers="status=500,times=3"),
     Case(name="status-429", levers="polls-in-progress=2; status=429"),
     Case(
         name="status-429-for-10-minutes",
@@ -78,7 +75,6 @@ NOTARY = [
     ),
     Case(name="invalid", levers="verdict=invalid", code=6, words=("critical validation errors", "4000"), again=6),
     Case(name="log-late", levers="log-late=3"),
-    Case(name="log-cut", levers="log-document=cut-answer:400"),
     Case(name="log-never", levers="log-late=100000", code=7, words=("Accepted, but its log",)),
     Case(name="log-not-whole", levers="log-lacks=uploadDate", code=9, words=("not whole", "uploadDate"), again=None),
     Case(name="log-of-other-bytes", levers=f"log-sha256={'ab' * 32}", code=9, words=("abababab",), again=None),
@@ -117,7 +113,6 @@ TIMESTAMPS = [
         code=4,
         words=("the time-stamp authority refused",),
     ),
-    Case(name="other-bytes", levers=f"timestamp=timestamp-other-imprint,{_ALWAYS}", code=4, words=("does not hold",)),
     Case(name="forged", levers=f"timestamp=timestamp-other-signer,{_ALWAYS}", code=4, words=("does not hold",)),
 ]
 

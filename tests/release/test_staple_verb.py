@@ -91,6 +91,14 @@ def test_a_package_gets_its_ticket_from_a_file(released: Workshop) -> None:
     assert package.read_bytes().startswith(data)
 
 
+def test_an_unsigned_image_is_refused(released: Workshop) -> None:
+    """An image without a signature is named by no ticket: exit 8 before anybody is asked."""
+    image = released.folder / "tool.dmg"
+    image.write_bytes(bytes(1024) + struct.pack(">4sI", b"koly", 4) + bytes(504))
+    ran = staple(released, image, "--lookup", "http://127.0.0.1:9/")
+    assert (ran.code, "not signed" in ran.err) == (8, True)
+
+
 def _ticket(released: Workshop, hashes: list[tuple[int, bytes]]) -> bytes:
     """Signed by the release's own rehearsal."""
     pem = (released.outputs / "rehearsal" / "keys" / "ticket.pem").read_bytes()
