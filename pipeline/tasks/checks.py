@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from invoke import Exit, task
 from pipeline.tasks.session import command, is_dry
 
 _ROOT = Path(__file__).parents[2]
+# Side by side, file by file: the tests of one file share what its fixtures have made.
+_PYTEST = ("-m", "pytest", "--numprocesses", str(max(2, os.cpu_count() or 2)), "--dist", "loadfile")
 _CHECKS = (
     ("-m", "ruff", "format", "--check", "."),
     ("-m", "ruff", "check", "."),
@@ -34,12 +37,12 @@ def _run(argv: tuple[str, ...], *, dry: bool) -> None:
 def test(context: InvokeContext) -> None:
     """Run the tests; `invoke test -- ARGS` hands ARGS to pytest."""
     with command(context):
-        _run(("-m", "pytest", *shlex.split(context.remainder)), dry=is_dry(context))
+        _run((*_PYTEST, *shlex.split(context.remainder)), dry=is_dry(context))
 
 
 @task(auto_shortflags=False)
 def check(context: InvokeContext) -> None:
     """Format, lint, types, import contract, tests."""
     with command(context):
-        for argv in (*_CHECKS, ("-m", "pytest")):
+        for argv in (*_CHECKS, _PYTEST):
             _run(argv, dry=is_dry(context))

@@ -7,6 +7,7 @@ row.path                                # the file of a row
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import hashlib
 import json
@@ -72,12 +73,19 @@ def package(name: str) -> Path:
     Executable bits and symbolic links are those of the archive. Skips the test, with the reason, where the package
     cannot be had; fails it where the package is not the one that is known.
     """
+    CACHE.mkdir(exist_ok=True)
+    # Tests run side by side; one of them fetches.
+    with (CACHE / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _package(name)
+
+
+def _package(name: str) -> Path:
     registry, project, version = name.split()
     expected, platform = _known(name)
     kept = CACHE / f"{re.sub(r'[^A-Za-z0-9]+', '-', project).strip('-')}-{version}"
     archive = _cached(expected)
     if archive is None:
-        CACHE.mkdir(exist_ok=True)
         archive = _fetch(registry, project, version, platform)
         digest = hashlib.sha256(archive.read_bytes()).hexdigest()
         assert digest == expected, f"{name}: fetched {digest}, known is {expected}"
