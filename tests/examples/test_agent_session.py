@@ -187,11 +187,10 @@ def test_other_code_is_refused(machine: Machine, tmp_path: Path) -> None:
     with copy.open("ab") as stream:
         stream.write(b"other")
     with machine.connect() as viewer:
-        with machine.connect("sock") as stranger:
-            # Closed before anything was sent, or after, or reset because what was sent was never read.
-            with suppress(ConnectionResetError, BrokenPipeError):
-                stranger.sendall(struct.pack(">HHHH", SCREEN, 8, 1, 1))
-                assert stranger.recv(1) == b""
+        # Closed before anything was sent, or after, or reset because what was sent was never read.
+        with machine.connect("sock") as stranger, suppress(ConnectionResetError, BrokenPipeError):
+            stranger.sendall(struct.pack(">HHHH", SCREEN, 8, 1, 1))
+            assert stranger.recv(1) == b""
         other = machine.start_session(copy)
         machine.start_session()
         assert message(viewer) == (SCREEN, struct.pack(">HH", 1280, 800))
