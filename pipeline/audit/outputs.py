@@ -11,7 +11,7 @@ from pipeline import manifest
 from pipeline.audit.evidence import Evidence
 from pipeline.audit.proof import Proof, anchors_of
 from pipeline.audit.story import Told
-from pipeline.disk import tree_digest
+from pipeline.disk import Contents, tree_digest
 from pipeline.disk.archive import demand_members
 from pipeline.errors import HostRefused, MalformedFile, VerificationError
 from pipeline.host import Host
@@ -65,9 +65,10 @@ def _judge(host: Host, folder: Path, proof: Proof, artifact: Artifact) -> Told:
     path = _plain(folder, artifact.path)
     words: tuple[str, ...] = ()
     not_judged: tuple[str, ...] = ()
+    contents = Contents()
     # The digest comes last: what is found before it says more precisely what is wrong.
     if artifact.kind in (Kind.THIN, Kind.UNIVERSAL, Kind.APP):
-        words, not_judged = proof.of_code(artifact, path)
+        words, not_judged = proof.of_code(artifact, path, contents)
     elif artifact.kind is Kind.TICKET:
         words = proof.of_ticket(artifact, path)
     elif artifact.kind is Kind.ARCHIVE:
@@ -78,11 +79,11 @@ def _judge(host: Host, folder: Path, proof: Proof, artifact: Artifact) -> Told:
     if artifact.kind is Kind.APP:
         if not path.is_dir():
             raise VerificationError("is not a bundle")
-        _demand(tree_digest(path, exclude=frozenset({STAPLED_TICKET})), artifact.sha256)
+        _demand(tree_digest(path, frozenset({STAPLED_TICKET}), contents), artifact.sha256)
     else:
         if not path.is_file():
             raise VerificationError("is not a file")
-        _demand(host.files.sha256(path), artifact.sha256)
+        _demand(tree_digest(path, contents=contents), artifact.sha256)
         if path.stat().st_size != artifact.size:
             raise VerificationError(f"has {path.stat().st_size} bytes, and {artifact.size} are recorded")
     if path.name == _SUMS:

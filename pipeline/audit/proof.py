@@ -45,12 +45,14 @@ class Proof:
     evidence: Evidence
     anchors: Anchors
 
-    def of_code(self, artifact: Artifact, path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def of_code(
+        self, artifact: Artifact, path: Path, contents: disk.Contents
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Every digest and signature holds, the slices are the recorded ones, and so is what the notary said.
 
-        Returns the words of it, and what was not judged.
+        Returns the words of it, and what was not judged. What is read goes into `contents`.
         """
-        slices = disk.verify_path(path, anchors=self.anchors, strict_padding=True)
+        slices = disk.verify_path(path, anchors=self.anchors, strict_padding=True, contents=contents)
         found = tuple(_as_told(one, artifact) for one in recorded_slices(path, slices))
         for one in {*found, *artifact.slices}:
             if one not in found or one not in artifact.slices:

@@ -11,6 +11,7 @@ from pipeline.disk.bundle import (
 )
 from pipeline.disk.bundle_entitlements import choose_entitlements, entitled
 from pipeline.disk.bundle_signing import sign_bundle
+from pipeline.disk.contents import Contents
 from pipeline.disk.digests import tree_digest
 from pipeline.disk.machofile import check_signable, join, sign_file, thin, verify_file
 from pipeline.disk.parts import write_parts
@@ -18,6 +19,7 @@ from pipeline.disk.source import FileSource, open_source
 from pipeline.disk.tree import FolderTree
 
 __all__ = [
+    "Contents",
     "FileSource",
     "FolderTree",
     "check_signable",

@@ -16,6 +16,7 @@ from pipeline.codesign.signature import read_signature
 from pipeline.codesign.stripper import strip_slices
 from pipeline.codesign.verified import VerifiedSlice
 from pipeline.codesign.verifier import Expectations
+from pipeline.disk.contents import Contents
 from pipeline.disk.machofile import strip_file, verify_file
 from pipeline.disk.parts import write_parts
 from pipeline.disk.source import open_source
@@ -26,18 +27,24 @@ from pipeline.macho import Source, read_slices
 
 
 def verify_path(
-    path: Path, *, anchors: Anchors, requirement: bytes | None = None, strict_padding: bool = False
+    path: Path,
+    *,
+    anchors: Anchors,
+    requirement: bytes | None = None,
+    strict_padding: bool = False,
+    contents: Contents | None = None,
 ) -> tuple[VerifiedSlice, ...]:
     """Verify a Mach-O file, or a bundle with all it holds; returns what the signatures of its slices say.
 
-    Every slice must satisfy `requirement`, a compiled one. Raises VerificationError with file, slice and page, slot or
-    region; of a bundle it names every path that is not as it was sealed.
+    Every slice must satisfy `requirement`, a compiled one. What is read goes into `contents`, for `tree_digest`. Raises
+    VerificationError with file, slice and page, slot or region; of a bundle it names every path that is not as it was
+    sealed.
     """
     expectations = Expectations(anchors=anchors, requirement=requirement, strict_padding=strict_padding)
     if not path.is_dir():
-        return verify_file(path, expectations)
+        return verify_file(path, expectations, contents)
     try:
-        return verify_bundle(FolderTree(path), path.name, expectations)
+        return verify_bundle(FolderTree(path, contents), path.name, expectations)
     except ReleaseError as error:
         raise error.at(str(path)) from error.__cause__
 

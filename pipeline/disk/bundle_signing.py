@@ -24,6 +24,7 @@ from pipeline.codesign.signer import sign_slices
 from pipeline.codesign.tree import join
 from pipeline.codesign.verified import VerifiedSlice, said, verified_slice
 from pipeline.disk.bundle_archives import archives_in, code_in_archive, sign_archive
+from pipeline.disk.contents import Contents
 from pipeline.disk.parts import write_parts
 from pipeline.disk.source import FileSource, open_source
 from pipeline.disk.tree import FolderTree
@@ -56,6 +57,7 @@ def sign_bundle(
     nested: ChooseOptions | None = None,
     archives: bool = False,
     told: Tell | None = None,
+    contents: Contents | None = None,
 ) -> tuple[VerifiedSlice, ...]:
     """Sign a bundle and all code in it, into a new bundle that appears whole; `identity` None signs ad hoc.
 
@@ -63,7 +65,7 @@ def sign_bundle(
     flags, era and identity, an identifier of its own and no entitlements, unless `nested` chooses otherwise (libraries
     never get any); inside archives (jar, wheel, zip) too where `archives` is set. A stapled ticket is left out: it
     belongs to the signatures that are replaced. `told` hears of code in archives that is left as it is, and of every
-    change of entitlements.
+    change of entitlements. The resources that the seal hashes are known to `contents` afterwards.
 
     Returns what the signatures of the bundle's executable say. Raises SigningError that names everything codesign would
     refuse; ConfigurationError where there is no bundle.
@@ -85,6 +87,7 @@ def sign_bundle(
             signing_time=signing_time,
             choose=nested or (lambda _path, given: given),
             told=told or (lambda _path, _words: None),
+            contents=contents,
         )
         signing.archives(options, sign=archives)
         slices = signing.bundle("", options)
@@ -111,6 +114,7 @@ class _Signing:
     signing_time: datetime | None
     choose: ChooseOptions
     told: Tell
+    contents: Contents | None
 
     def archives(self, options: SigningOptions, *, sign: bool) -> None:
         """Sign the code in all archives, or tell of it."""
@@ -146,7 +150,8 @@ class _Signing:
         nested = {
             relative(part.path, bundle.base) or "": nested_seal(tree, part.path) for part in inside if part.nested
         }
-        seal = build_seal(tree, bundle, self._hash_types(tree, bundle, options), nested)
+        resources = FolderTree(self.folder, self.contents)
+        seal = build_seal(resources, bundle, self._hash_types(tree, bundle, options), nested)
         for entry in tree.entries(join(bundle.base, SIGNATURE_FOLDER)):
             self.files.remove(self.folder / bundle.base / SIGNATURE_FOLDER / entry.name)
         self.files.write(self.folder / bundle.seal_path, seal)

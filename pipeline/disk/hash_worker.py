@@ -8,7 +8,7 @@ algorithms; it prints the hashes of all pages under the first algorithm, then th
 import hashlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 BLOCK = 1024 * 1024
 # The exit status that says the file is not the one that was asked for.
@@ -24,28 +24,44 @@ def identity(state: os.stat_result) -> tuple[int, ...]:
     return (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
 
 
-def page_hashes(descriptor: int, algorithms: Sequence[str], page_size: int, start: int, limit: int) -> list[bytes]:
-    """For each algorithm the hashes of the pages of bytes [start, limit), joined. `page_size` is at most BLOCK."""
-    results = [bytearray() for _ in algorithms]
-    hashers = [hashlib.new(name, usedforsecurity=False) for name in algorithms]
-    step = BLOCK // page_size * page_size
-    buffer = bytearray(min(step, limit - start))
-    view = memoryview(buffer)
+def blocks(descriptor: int, start: int, limit: int, step: int = BLOCK) -> Iterator[tuple[int, memoryview]]:
+    """Bytes [start, limit) in order, `step` at a time: where each block begins, and a view that the next one reuses."""
+    buffer = memoryview(bytearray(max(0, min(step, limit - start))))
     for at in range(start, limit, step):
-        length = min(step, limit - at)
+        block = buffer[: min(step, limit - at)]
         filled = 0
-        while filled < length:
-            count = os.preadv(descriptor, [view[filled:length]], at + filled)
+        while filled < len(block):
+            count = os.preadv(descriptor, [block[filled:]], at + filled)
             if not count:
                 raise Changed
             filled += count
-        for page in range(0, length, page_size):
-            piece = view[page : min(page + page_size, length)]
-            for result, empty in zip(results, hashers, strict=True):
+        yield at, block
+
+
+class PageHashes:
+    """Hashes of pages under several algorithms, block by block; every block but the last holds whole pages."""
+
+    def __init__(self, algorithms: Sequence[str], page_size: int) -> None:
+        self._page_size = page_size
+        self._empty = [hashlib.new(name, usedforsecurity=False) for name in algorithms]
+        self.joined = [bytearray() for _ in algorithms]
+        """For each algorithm the hashes of all pages so far."""
+
+    def add(self, block: memoryview) -> None:
+        for page in range(0, len(block), self._page_size):
+            piece = block[page : page + self._page_size]
+            for joined, empty in zip(self.joined, self._empty, strict=True):
                 hasher = empty.copy()
                 hasher.update(piece)
-                result += hasher.digest()
-    return [bytes(result) for result in results]
+                joined += hasher.digest()
+
+
+def page_hashes(descriptor: int, algorithms: Sequence[str], page_size: int, start: int, limit: int) -> list[bytes]:
+    """For each algorithm the hashes of the pages of bytes [start, limit), joined. `page_size` is at most BLOCK."""
+    hashes = PageHashes(algorithms, page_size)
+    for _, block in blocks(descriptor, start, limit, BLOCK // page_size * page_size):
+        hashes.add(block)
+    return [bytes(joined) for joined in hashes.joined]
 
 
 def main(arguments: list[str]) -> int:

@@ -16,6 +16,7 @@ from pipeline.codesign.signer import sign_slices
 from pipeline.codesign.stripper import strip_slices
 from pipeline.codesign.verified import VerifiedSlice, verified_slice
 from pipeline.codesign.verifier import Expectations, verify_slices
+from pipeline.disk.contents import Contents
 from pipeline.disk.parts import write_parts
 from pipeline.disk.source import FileSource, open_source
 from pipeline.errors import ConfigurationError, ReleaseError
@@ -110,9 +111,9 @@ def thin(files: Files, path: Path, arch: str, output: Path) -> None:
         write_parts(files, [chosen.source], output, opened.mode)
 
 
-def verify_file(path: Path, expectations: Expectations) -> tuple[VerifiedSlice, ...]:
+def verify_file(path: Path, expectations: Expectations, contents: Contents | None = None) -> tuple[VerifiedSlice, ...]:
     """Verify every slice; VerificationError names file, slice and page, slot or region."""
-    with open_source(path) as opened:
+    with open_source(path, contents) as opened:
         try:
             return verify_slices(opened, expectations)
         except ReleaseError as error:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.disk import hash_worker
+from pipeline.disk.contents import Content, Contents
 from pipeline.disk.hash_worker import BLOCK, Changed
 from pipeline.errors import ConfigurationError, MalformedFile, ReleaseError
 from pipeline.host import Runner
@@ -37,6 +38,8 @@ class FileSource:
     mode: int
     identity: tuple[int, ...]
     """Device, inode, size and time of modification when it was opened."""
+    content: Content | None = field(default=None, repr=False)
+    """Where all that is hashed takes the whole file's SHA-256 further. This process alone then reads a large file."""
 
     @property
     def size(self) -> int:
@@ -60,13 +63,13 @@ class FileSource:
         if not page_size:
             whole = self._whole(algorithms, start, limit)
             return {name: [digest] for name, digest in zip(algorithms, whole, strict=True)}
-        if limit - start >= WORTH_WORKERS:
+        if self.content is not None:
+            hashes = self._in_passing(self.content, algorithms, page_size, start, limit)
+        elif limit - start >= WORTH_WORKERS:
             hashes = self._in_workers(algorithms, page_size, start, limit)
         else:
-            try:
+            with self._watched():
                 hashes = hash_worker.page_hashes(self.descriptor, algorithms, page_size, start, limit)
-            except Changed:
-                raise self._changed() from None
         self.check_unchanged()
         return {
             name: [joined[at : at + size] for at in range(0, len(joined), size)]
@@ -76,17 +79,42 @@ class FileSource:
 
     def check_unchanged(self) -> None:
         """MalformedFile if the file is no longer the one that was opened."""
-        if _identity(os.fstat(self.descriptor)) != self.identity:
+        if hash_worker.identity(os.fstat(self.descriptor)) != self.identity:
             raise self._changed()
 
     def _whole(self, algorithms: Sequence[str], start: int, limit: int) -> list[bytes]:
-        hashers = [hashlib.new(name, usedforsecurity=False) for name in algorithms]
-        for at in range(start, limit, BLOCK):
-            block = self.read(at, min(BLOCK, limit - at))
-            for hasher in hashers:
-                hasher.update(block)
+        content = (self.content if (start, limit) == (0, self.size) else None) or Content(at=start)
+        hashers = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms if name != "sha256"}
+        with self._watched():
+            for at, block in hash_worker.blocks(self.descriptor, start if hashers else content.at, limit):
+                for hasher in hashers.values():
+                    hasher.update(block)
+                content.take(at, block)
         self.check_unchanged()
-        return [hasher.digest() for hasher in hashers]
+        return [(hashers.get(name) or content).digest() for name in algorithms]
+
+    def _in_passing(
+        self, content: Content, algorithms: Sequence[str], page_size: int, start: int, limit: int
+    ) -> list[bytes]:
+        """Pages and the whole file from the same blocks, side by side: both let go of the interpreter's lock."""
+        pages = hash_worker.PageHashes(algorithms, page_size)
+        step = BLOCK // page_size * page_size
+        with self._watched(), ThreadPoolExecutor(max_workers=1) as pool:
+            for at, block in hash_worker.blocks(self.descriptor, content.at, start):
+                content.take(at, block)
+            for at, block in hash_worker.blocks(self.descriptor, start, limit, step):
+                taken = pool.submit(content.take, at, block)
+                pages.add(block)
+                taken.result()
+        return [bytes(joined) for joined in pages.joined]
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        with refusals(self.path):
+            try:
+                yield
+            except Changed:
+                raise self._changed() from None
 
     def _in_workers(self, algorithms: Sequence[str], page_size: int, start: int, limit: int) -> list[bytes]:
         count = min(os.cpu_count() or 1, _MOST_WORKERS)
@@ -118,8 +146,8 @@ class FileSource:
 
 
 @contextmanager
-def open_source(path: Path) -> Iterator[FileSource]:
-    """Open a regular file for reading.
+def open_source(path: Path, contents: Contents | None = None) -> Iterator[FileSource]:
+    """Open a regular file for reading; with `contents`, what is hashed of it goes into its SHA-256 there, too.
 
     Raises ConfigurationError where there is none, MalformedFile for a folder, a symbolic link, a fifo or a device (none
     is waited for or followed), HostRefused where it may not be read.
@@ -136,14 +164,16 @@ def open_source(path: Path) -> Iterator[FileSource]:
         state = os.fstat(descriptor)
         if not stat.S_ISREG(state.st_mode):
             raise MalformedFile(f"{_kind(state.st_mode)}, not a file", where=str(path))
-        mode = stat.S_IMODE(state.st_mode)
-        yield FileSource(path=path, descriptor=descriptor, mode=mode, identity=_identity(state))
+        identity = hash_worker.identity(state)
+        yield FileSource(
+            path=path,
+            descriptor=descriptor,
+            mode=stat.S_IMODE(state.st_mode),
+            identity=identity,
+            content=contents.of(identity) if contents is not None else None,
+        )
     finally:
         os.close(descriptor)
-
-
-def _identity(state: os.stat_result) -> tuple[int, ...]:
-    return hash_worker.identity(state)
 
 
 def _kind(mode: int) -> str:

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from pipeline.codesign.tree import Entry, EntryKind, name_of, parent
+from pipeline.disk.contents import Contents
 from pipeline.disk.source import FileSource, open_source
 from pipeline.host.files import refusals
 
@@ -28,8 +29,10 @@ _LARGEST_NAMES = 64 * 1024
 class FolderTree:
     """Raises HostRefused where the host does not let us look."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, contents: Contents | None = None) -> None:
+        """What is hashed of its files goes into `contents`, too."""
         self._folder = folder
+        self._contents = contents
         self._known: set[str] = set()
 
     def entries(self, folder: str) -> Sequence[Entry]:
@@ -53,7 +56,7 @@ class FolderTree:
             return os.readlink(self._folder / path)  # noqa: PTH115 - Path would rewrite the text that is sealed
 
     def open(self, path: str) -> AbstractContextManager[FileSource]:
-        return open_source(self._folder / path)
+        return open_source(self._folder / path, self._contents)
 
     def digests(self, paths: Sequence[str], algorithms: Sequence[str]) -> Iterator[Mapping[str, bytes]]:
         with ThreadPoolExecutor(max_workers=_HASHERS) as pool:

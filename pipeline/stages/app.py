@@ -111,7 +111,7 @@ def run(context: Context, plan: Plan) -> Plan:
             product=product.name,
             path=f"universal/{bundle.name}",
             kind=Kind.APP,
-            sha256=tree_digest(output, exclude=frozenset({STAPLED_TICKET})),
+            sha256=tree_digest(output, frozenset({STAPLED_TICKET}), request.contents),
             size=sum(entry.stat().st_size for entry in output.rglob("*") if entry.is_file() and not entry.is_symlink()),
             slices=slices,
         )

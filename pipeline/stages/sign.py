@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
+from pipeline.disk import tree_digest
 from pipeline.model import Artifact, Built, Kind, Plan
 from pipeline.stages.context import Context, side_by_side, text_of
 from pipeline.toolchain import SignRequest
@@ -51,7 +52,7 @@ def run(context: Context, plan: Plan) -> Plan:
             path=f"{built.arch}/{name}",
             kind=Kind.THIN,
             debug=built.debug,
-            sha256=context.host.files.sha256(output),
+            sha256=tree_digest(output, contents=request.contents),
             size=output.stat().st_size,
             unsigned_sha256=built.sha256,
             slices=slices,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
+from pipeline.disk import Contents, tree_digest
 from pipeline.errors import SigningError
 from pipeline.model import Artifact, Kind, Plan
 from pipeline.stages.context import Context, digests, side_by_side
@@ -26,7 +27,8 @@ def run(context: Context, plan: Plan) -> Plan:
     def join(product: str, debug: bool, thins: tuple[Artifact, ...]) -> Artifact:
         name = f"DEBUG_{product}" if debug else product
         output = context.folder / "universal" / name
-        slices = context.toolchain.join([context.path(thin) for thin in thins], output)
+        contents = Contents()
+        slices = context.toolchain.join([context.path(thin) for thin in thins], output, contents)
         signed = {entry.arch: entry.cdhash for thin in thins for entry in thin.slices}
         for entry in slices:
             if signed.get(entry.arch) != entry.cdhash:
@@ -39,7 +41,7 @@ def run(context: Context, plan: Plan) -> Plan:
             path=f"universal/{name}",
             kind=Kind.UNIVERSAL,
             debug=debug,
-            sha256=context.host.files.sha256(output),
+            sha256=tree_digest(output, contents=contents),
             size=output.stat().st_size,
             slices=slices,
         )

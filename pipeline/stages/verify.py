@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.disk import code_hashes, tree_digest
+from pipeline.disk import Contents, code_hashes, tree_digest
 from pipeline.disk.archive import demand_members
 from pipeline.errors import VerificationError
 from pipeline.launchd import JobFile, parse_job, program_of
@@ -90,8 +90,9 @@ def _verify(context: Context, plan: Plan, artifact: Artifact) -> None:
     path = context.path(artifact)
     if not path.exists():
         raise VerificationError("is missing", where=artifact.path)
+    contents = Contents()
     if artifact.kind in (Kind.THIN, Kind.UNIVERSAL, Kind.APP):
-        _verify_code(context, artifact, path)
+        _verify_code(context, artifact, path, contents)
     elif artifact.kind is Kind.TICKET:
         _verify_ticket(context, plan, artifact, path)
     elif artifact.kind is Kind.DISTRIBUTION and artifact.path.endswith(".zip"):
@@ -101,7 +102,7 @@ def _verify(context: Context, plan: Plan, artifact: Artifact) -> None:
         found = context.toolchain.try_out(path, artifact.slices, plan.version)
         context.event(NAME)("tried", artifact=artifact.path, **found)
     # Last, because whatever was found before says more precisely what is wrong.
-    _demand_digest(context, plan, artifact, path)
+    _demand_digest(plan, artifact, path, contents)
     context.event(NAME)("verified", artifact=artifact.path, sha256=artifact.sha256)
 
 
@@ -139,8 +140,8 @@ def _demand_one_code(plan: Plan, product: str) -> dict[str, str]:
     return found
 
 
-def _verify_code(context: Context, artifact: Artifact, path: Path) -> None:
-    slices = context.toolchain.verify(path)
+def _verify_code(context: Context, artifact: Artifact, path: Path, contents: Contents) -> None:
+    slices = context.toolchain.verify(path, contents)
     _demand_same_slices(artifact, slices)
     if artifact.staple and artifact.staple.status is StapleStatus.STAPLED:
         ticket = context.toolchain.stapled(path)
@@ -180,11 +181,8 @@ def _demand_same_slices(artifact: Artifact, slices: tuple[Slice, ...]) -> None:
         raise VerificationError(f"{len(slices)} slices instead of {len(artifact.slices)}", where=artifact.path)
 
 
-def _demand_digest(context: Context, plan: Plan, artifact: Artifact, path: Path) -> None:
-    if artifact.kind is Kind.APP:
-        found = tree_digest(path, exclude=frozenset({STAPLED_TICKET}))
-    else:
-        found = context.host.files.sha256(path)
+def _demand_digest(plan: Plan, artifact: Artifact, path: Path, contents: Contents) -> None:
+    found = tree_digest(path, frozenset({STAPLED_TICKET}), contents)
     if found != artifact.sha256:
         place = _differing_slice(plan, artifact, path)
         raise VerificationError(

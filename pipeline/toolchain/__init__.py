@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
+from pipeline.disk import Contents
 from pipeline.errors import StapleError
 from pipeline.model import NotaryMode, Slice
 from pipeline.notary import NotaryLog
@@ -28,6 +29,8 @@ class SignRequest:
     """Code in a bundle's jars, wheels and zips: is it signed, or only told of?"""
     told: Callable[[str, str], None] = lambda _path, _words: None
     """Hears of code in archives that is left as it is, and of every change of entitlements: a path, and the words."""
+    contents: Contents = field(default_factory=Contents)
+    """What is read of the output on the way: its digest need not read that again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +73,8 @@ class Toolchain(Protocol):
         """Sign a Mach-O file into a new file; SigningError where it cannot be."""
         ...
 
-    def join(self, thins: Sequence[Path], output: Path) -> tuple[Slice, ...]:
-        """Join thin files into a universal one, slices byte for byte."""
+    def join(self, thins: Sequence[Path], output: Path, contents: Contents | None = None) -> tuple[Slice, ...]:
+        """Join thin files into a universal one, slices byte for byte. `contents` as of `verify`."""
         ...
 
     def sign_bundle(self, source: Path, output: Path, request: SignRequest) -> tuple[Slice, ...]:
@@ -106,8 +109,11 @@ class Toolchain(Protocol):
         """VerificationError unless the ticket's signature holds and it names every one of these CDHashes."""
         ...
 
-    def verify(self, path: Path) -> tuple[Slice, ...]:
-        """Every digest, signature, chain and time stamp of a file or a bundle; VerificationError where one fails."""
+    def verify(self, path: Path, contents: Contents | None = None) -> tuple[Slice, ...]:
+        """Every digest, signature, chain and time stamp of a file or a bundle; VerificationError where one fails.
+
+        What is read goes into `contents`, so that a digest of the same files reads nothing twice.
+        """
         ...
 
     def try_out(self, path: Path, slices: Sequence[Slice], version: str) -> Mapping[str, str]:

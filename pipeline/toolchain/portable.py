@@ -84,7 +84,7 @@ class PortableToolchain:
 
     def sign_bundle(self, source: Path, output: Path, request: SignRequest) -> tuple[Slice, ...]:
         nested = disk.choose_entitlements(source, request.nested_entitlements, archives=request.sign_archives)
-        sign = partial(disk.sign_bundle, nested=nested, archives=request.sign_archives)
+        sign = partial(disk.sign_bundle, nested=nested, archives=request.sign_archives, contents=request.contents)
         return self._sign(sign, source, output, request)
 
     def _sign(
@@ -127,12 +127,12 @@ class PortableToolchain:
             told=host.console.say,
         ).token
 
-    def join(self, thins: Sequence[Path], output: Path) -> tuple[Slice, ...]:
+    def join(self, thins: Sequence[Path], output: Path, contents: disk.Contents | None = None) -> tuple[Slice, ...]:
         try:
             disk.join(self._host.files, thins, output)
         except MalformedFile as error:
             raise SigningError(error.message, where=error.where or str(output), remedy=error.remedy) from error
-        return self.verify(output)
+        return self.verify(output, contents)
 
     def notarize(
         self, archives: Sequence[ArchiveToNotarize], folder: Path, *, wait: timedelta, mode: NotaryMode, event: Event
@@ -178,9 +178,9 @@ class PortableToolchain:
         except MalformedFile as error:
             raise VerificationError(error.message, where=error.where, remedy=error.remedy) from error
 
-    def verify(self, path: Path) -> tuple[Slice, ...]:
+    def verify(self, path: Path, contents: disk.Contents | None = None) -> tuple[Slice, ...]:
         try:
-            found = disk.verify_path(path, anchors=self.services.anchors, strict_padding=True)
+            found = disk.verify_path(path, anchors=self.services.anchors, strict_padding=True, contents=contents)
         except MalformedFile as error:
             raise VerificationError(f"header: {error.message}", where=error.where or str(path)) from error
         return recorded_slices(path, found)

@@ -148,7 +148,7 @@ class AppleToolchain:
         )
         codesign.sign(self._tools, path, signing, self._pauses, where)
         try:
-            found = disk.verify_path(path, anchors=self._engine.services.anchors)
+            found = disk.verify_path(path, anchors=self._engine.services.anchors, contents=request.contents)
             _demand_as_asked(found, archs, request, self._identity)
         except VerificationError as error:
             raise SigningError(
@@ -188,11 +188,11 @@ class AppleToolchain:
                         f"codesign shows {name} {theirs}, our verifier {ours}", where=f"{where}: {one.arch}"
                     )
 
-    def join(self, thins: Sequence[Path], output: Path) -> tuple[Slice, ...]:
+    def join(self, thins: Sequence[Path], output: Path, contents: disk.Contents | None = None) -> tuple[Slice, ...]:
         with self._work() as work:
             joined = work / output.name
             lipo.create(self._tools, thins, joined, str(output))
-            slices = self.verify(joined)
+            slices = self.verify(joined, contents)
             archs = lipo.archs(self._tools, joined, str(output))
             if sorted(archs) != sorted(one.arch for one in slices):
                 raise SigningError(f"lipo finds {', '.join(archs)} in what it joined", where=str(output))
@@ -270,8 +270,8 @@ class AppleToolchain:
     def prove(self, ticket: bytes, cdhashes: Sequence[str]) -> None:
         self._engine.prove(ticket, cdhashes)
 
-    def verify(self, path: Path) -> tuple[Slice, ...]:
-        found = disk.verify_path(path, anchors=self._engine.services.anchors)
+    def verify(self, path: Path, contents: disk.Contents | None = None) -> tuple[Slice, ...]:
+        found = disk.verify_path(path, anchors=self._engine.services.anchors, contents=contents)
         self._demand_agreement(path, found, str(path))
         return recorded_slices(path, found)
 
