@@ -281,6 +281,24 @@ entitlements = { "**/*.xpc" = "entitlements.plist", "Contents/Helpers/*" = "pres
     )
 
 
+def test_a_product_has_its_own_app_or_the_common_one(folder: Path) -> None:
+    """A table of the product's takes the place of the common one, key by key: contents are not mixed."""
+    product = '[[product]]\nname = "{0}"\nidentifier = "{0}"\nsource = "src"\n'
+    text = (
+        '[release]\nworld = "local"\n[build]\ncommand = ["x", "{output}"]\n'
+        '[app]\nbackground = true\n[app.contents]\n"Contents/common" = "src"\n'
+        + product.format("a")
+        + product.format("b")
+        + '[product.app.contents]\n"Contents/own" = "id.p12"\n'
+    )
+    first, second = (one.app for one in read(folder, text).products)
+    assert first is not None
+    assert second is not None
+    assert first.contents == {"Contents/common": folder / "src"}
+    assert second.contents == {"Contents/own": folder / "id.p12"}
+    assert (first.background, second.background) == (True, True)
+
+
 def test_the_second_products_mistake_names_it(folder: Path) -> None:
     """Of several products, the message numbers the one that is wrong; names that differ in case alone are one name."""
     second = '[[product]]\nname = "{0}"\nidentifier = "{0}"\nsource = "src"\n'

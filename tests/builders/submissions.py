@@ -1,13 +1,17 @@
-"""What a release left at the rehearsal's notary, and what its own records say of it."""
+"""What a release left at the rehearsal's notary, what its own records say of it, and tickets with that notary's key."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pipeline.host import Files
 from pipeline.rehearsal import State, Submission
+from pipeline.rehearsal.chains import KeyedChain
+from pipeline.rehearsal.ticket_service import write_ticket
 
 
 def submissions(outputs: Path) -> list[Submission]:
@@ -32,3 +36,9 @@ def demand_once(outputs: Path, archives: int = 1) -> None:
     assert len({one.sha256 for one in whole}) == archives
     abandoned = {left["submission"] for record in records(outputs) for left in record["abandoned"]}
     assert {one.id for one in submissions(outputs) if not one.is_uploaded} == abandoned
+
+
+def signed_ticket(outputs: Path, hashes: Sequence[tuple[int, bytes]]) -> bytes:
+    """A ticket of these (hash type, hash), issued now, that an output folder's own rehearsal has signed."""
+    pem = (outputs / "rehearsal" / "keys" / "ticket.pem").read_bytes()
+    return write_ticket(hashes, datetime.now(UTC), KeyedChain.from_pem(pem))

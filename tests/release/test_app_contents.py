@@ -12,7 +12,11 @@ from pathlib import Path
 import pytest
 from builders import bundles
 from builders.clients import need
-from builders.workshop import Workshop, new_workshop
+from builders.submissions import signed_ticket
+from builders.workshop import LEVERED, Workshop, new_workshop
+
+from pipeline.model import STAPLED_TICKET
+from pipeline.tickets.s8ch import HashType
 
 MORE = """\
 icon = "art/Agent.icns"
@@ -90,6 +94,30 @@ def test_the_notary_takes_an_app_with_nested_code(furnished: Workshop) -> None:
     slices = json.loads(ran.out)["slices"]
     assert len(slices) == 6
     assert all(one["proved"] for one in slices)
+
+
+def test_a_log_without_a_nested_slice_is_not_enough(furnished: Workshop, tmp_path: Path) -> None:
+    """Accepted, and one slice of the service is in neither log nor ticket: nothing is notarized by that."""
+    workshop = furnished.copy(tmp_path / "a checkout that was not listed")
+    service = seen(workshop, SERVICE)[0]
+    assert workshop.invoke("clean", "--forget").code == 0
+    levers = {"LEVERS": f"log-leaves-out={service['cdhash']}"}
+    ran = workshop.invoke("release", lever=LEVERED, environment=levers)
+    assert ran.code == 9, ran.err
+    assert f"meshagent.app/Contents/XPCServices/Service.xpc/Contents/MacOS/Service ({service['arch']})" in ran.err
+    assert "stapled" not in ran.out
+
+
+def test_a_ticket_without_a_nested_slice_proves_nothing(furnished: Workshop, tmp_path: Path) -> None:
+    """A genuine ticket that covers the app's own executable alone: `verify` misses the nested code's."""
+    workshop = furnished.copy(tmp_path / "a checkout with another ticket")
+    hashes = [(HashType.SHA256, bytes.fromhex(str(one["cdhash"]))) for one in seen(workshop, APP)]
+    (workshop.outputs / APP / STAPLED_TICKET).write_bytes(signed_ticket(workshop.outputs, hashes))
+    ran = workshop.invoke("verify")
+    assert ran.code == 9
+    nested = {str(one["cdhash"]) for one in seen(workshop, SERVICE)}
+    assert any(cdhash in ran.err for cdhash in nested)
+    assert f"{APP}/{STAPLED_TICKET}" in ran.err
 
 
 def test_each_has_its_own_entitlements(furnished: Workshop) -> None:

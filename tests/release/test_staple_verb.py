@@ -6,17 +6,15 @@ import hashlib
 import struct
 import zlib
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from builders.hosts import host_with
+from builders.submissions import signed_ticket
 from builders.workshop import Ran, Workshop
 
 from pipeline.host import SystemClock
 from pipeline.rehearsal import Rehearsal
-from pipeline.rehearsal.chains import KeyedChain
-from pipeline.rehearsal.ticket_service import write_ticket
 from pipeline.tickets import stapled_ticket
 
 APP = "universal/meshagent.app"
@@ -56,7 +54,7 @@ def test_a_ticket_of_other_bytes_or_a_revoked_one_is_refused(released: Workshop,
     place = released.outputs / APP / "Contents" / "CodeResources"
     ticket = place.read_bytes()
     other = released.outputs / "other.ticket"
-    other.write_bytes(_ticket(released, [(2, b"\xab" * 20)]))
+    other.write_bytes(signed_ticket(released.outputs, [(2, b"\xab" * 20)]))
     assert staple(released, released.outputs / APP, "--ticket", str(other)).code == 8
     services.levers.tickets_revoked = True
     revoked = staple(released, released.outputs / APP, *lookup(services))
@@ -84,7 +82,7 @@ def test_a_package_gets_its_ticket_from_a_file(released: Workshop) -> None:
     data = struct.pack(">4sHHQQI", b"xar!", 28, 1, len(table), 17, 1) + table + bytes(100)
     package, ticket = released.folder / "tool.pkg", released.folder / "tool.ticket"
     package.write_bytes(data)
-    ticket.write_bytes(_ticket(released, [(1, hashlib.sha1(table).digest())]))
+    ticket.write_bytes(signed_ticket(released.outputs, [(1, hashlib.sha1(table).digest())]))
     ran = staple(released, package, "--ticket", str(ticket))
     assert ran.code == 0, ran.err
     assert stapled_ticket(package) == ticket.read_bytes()
@@ -97,9 +95,3 @@ def test_an_unsigned_image_is_refused(released: Workshop) -> None:
     image.write_bytes(bytes(1024) + struct.pack(">4sI", b"koly", 4) + bytes(504))
     ran = staple(released, image, "--lookup", "http://127.0.0.1:9/")
     assert (ran.code, "not signed" in ran.err) == (8, True)
-
-
-def _ticket(released: Workshop, hashes: list[tuple[int, bytes]]) -> bytes:
-    """Signed by the release's own rehearsal."""
-    pem = (released.outputs / "rehearsal" / "keys" / "ticket.pem").read_bytes()
-    return write_ticket(hashes, datetime.now(UTC), KeyedChain.from_pem(pem))
