@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from doubles.bench import Bench
+from doubles.server import serving
 from fakes.clock import FakeClock
 
 from builders.hosts import Terminal, host_with
@@ -64,6 +65,13 @@ def _name(word: str) -> str:
 
 
 @pytest.fixture(scope="session")
+def program() -> Iterator[str]:
+    """What each double is while a server does their work: a Python to start for each would take five times as long."""
+    with serving() as text:
+        yield text
+
+
+@pytest.fixture(scope="session")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A rehearsal's keys, which take long to make."""
     folder = tmp_path_factory.mktemp("keys")
@@ -72,7 +80,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def mac(tmp_path: Path, keys: Path) -> Iterator[Mac]:
+def mac(tmp_path: Path, keys: Path, program: str) -> Iterator[Mac]:
     clock, terminal = FakeClock(), Terminal()
     host = host_with(clock, terminal)
     folder = tmp_path / "outputs"
@@ -80,7 +88,7 @@ def mac(tmp_path: Path, keys: Path) -> Iterator[Mac]:
     with Rehearsal(folder / "rehearsal", host) as rehearsal:
         yield Mac(
             folder=folder,
-            bench=Bench.install(tmp_path / "tools", folder / "rehearsal"),
+            bench=Bench.install(tmp_path / "tools", folder / "rehearsal", program),
             rehearsal=rehearsal,
             host=host,
             clock=clock,

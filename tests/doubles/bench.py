@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -38,6 +39,13 @@ NAMES = (
     "xcodebuild",
     "xcrun",
 )
+PROGRAM = f"""\
+#!{sys.executable}
+import sys
+sys.path[:0] = {[str(ROOT), str(ROOT / "tests")]}
+from doubles.bench import main
+main()
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +61,8 @@ class Fault:
     err: str = ""
     works: bool = False
     """Is what was asked done all the same, before?"""
+    kills: int = 0
+    """A signal that the caller is sent then, in place of an answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,20 +70,13 @@ class Bench:
     folder: Path
 
     @classmethod
-    def install(cls, folder: Path, rehearsal: Path) -> Bench:
-        """Put executables of every name into `folder`."""
+    def install(cls, folder: Path, rehearsal: Path, program: str = PROGRAM) -> Bench:
+        """Put executables of every name into `folder`, each this text; `doubles.server` has another."""
         folder.mkdir(parents=True)
         (folder / "counts").mkdir()
         for name in NAMES:
-            program = folder / name
-            program.write_text(
-                f"#!{sys.executable}\n"
-                "import sys\n"
-                f"sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'tests')!r}]\n"
-                "from doubles.bench import main\n"
-                f"main({name!r})\n"
-            )
-            program.chmod(0o755)
+            (folder / name).write_text(program)
+            (folder / name).chmod(0o755)
         bench = cls(folder=folder)
         # Relative, so that a copy of the folder around both works for its own rehearsal.
         (folder / "bench.json").write_text(json.dumps({"rehearsal": os.path.relpath(rehearsal, folder)}))
@@ -124,9 +127,11 @@ class Bench:
 class Job:
     """One run of one double: its bench, its words, and how it speaks."""
 
-    def __init__(self, bench: Bench, words: Sequence[str]) -> None:
+    def __init__(self, bench: Bench, words: Sequence[str], caller: int) -> None:
         self.bench = bench
         self.words = list(words)
+        self.caller = caller
+        """The process that runs the tool."""
 
     @cached_property
     def host(self) -> Host:
@@ -140,9 +145,10 @@ class Job:
         print(*lines, sep="\n")
 
 
-def main(tool: str) -> None:
+def main() -> None:
     """What every executable calls."""
-    raise SystemExit(run(Job(Bench(folder=Path(sys.argv[0]).absolute().parent), sys.argv[1:]), tool))
+    tool = Path(sys.argv[0]).absolute()
+    raise SystemExit(run(Job(Bench(folder=tool.parent), sys.argv[1:], os.getppid()), tool.name))
 
 
 def run(job: Job, tool: str) -> int:
@@ -151,6 +157,10 @@ def run(job: Job, tool: str) -> int:
         return _act(job, tool)
     if fault.works:
         _act(job, tool)
+    if fault.kills:
+        os.kill(job.caller, fault.kills)
+        if fault.kills != signal.SIGKILL:
+            signal.pause()  # a caller that still acts ends its tools
     sys.stdout.write(fault.out)
     sys.stderr.write(fault.err)
     return fault.exit

@@ -22,7 +22,7 @@ def act(job: Job) -> int:
     if job.words == ["-i"]:
         for line in sys.stdin.read().splitlines():
             words = [re.sub(r"\\(.)", r"\1", one[1]) if one[1] is not None else one[2] for one in _WORD.finditer(line)]
-            bench.run(Job(job.bench, words), "security")
+            bench.run(Job(job.bench, words, job.caller), "security")
         return 0
     commands = {
         "create-keychain": _create,

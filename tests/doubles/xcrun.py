@@ -12,6 +12,6 @@ def act(job: Job) -> int:
         job.tell("26.1")
         return 0
     if words and words[0] in ("notarytool", "stapler"):
-        return bench.run(Job(job.bench, words[1:]), words[0])
+        return bench.run(Job(job.bench, words[1:], job.caller), words[0])
     job.say(f'xcrun: error: unable to find utility "{words[0] if words else ""}", not a developer tool or in PATH')
     return 72
