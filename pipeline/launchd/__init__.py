@@ -4,6 +4,7 @@ Pure: nothing here reads a file or asks the system.
 """
 
 from pipeline.launchd.jobs import (
+    LARGEST,
     agent_job,
     arguments_of,
     build_job,
@@ -47,6 +48,7 @@ from pipeline.launchd.service_id import (
 __all__ = [
     "AGENTS",
     "DAEMONS",
+    "LARGEST",
     "LAYOUTS",
     "Finding",
     "Installation",

@@ -104,22 +104,13 @@ def render(installation: Installation) -> dict[str, bytes]:
     }
 
 
-def discover(jobs: Iterable[bytes], program: str) -> tuple[str, ...]:
+def discover(jobs: Iterable[Mapping[str, object]], program: str) -> tuple[str, ...]:
     """Labels of the jobs that start `program`: ProgramArguments[0] equal to it, byte for byte.
 
     The agent takes the first in the order of the folder, which nothing defines: where there are several, any of them.
-    Files that are no jobs are passed over, as it does.
     """
-    labels = set()
-    for data in jobs:
-        try:
-            job = parse_job(data)
-        except MalformedFile:
-            continue
-        label = job.get("Label")
-        if arguments_of(job)[:1] == (program,) and isinstance(label, str):
-            labels.add(label)
-    return tuple(sorted(labels))
+    labels = {job.get("Label") for job in jobs if arguments_of(job)[:1] == (program,)}
+    return tuple(sorted(label for label in labels if isinstance(label, str)))
 
 
 def _demand_shallow(values: object) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.launchd import keys
+from pipeline.launchd import keys, shapes
 from pipeline.launchd.jobs import SESSION_ARGUMENT, arguments_of, is_session_job, program_of
-from pipeline.launchd.keys import Type
 from pipeline.launchd.places import AGENTS, DAEMONS, queue_of
 from pipeline.launchd.service_id import AGENT_SUFFIX, agent_kvm_id, daemon_kvm_id, option_of, problem_of
 
@@ -22,8 +21,9 @@ class JobFile:
     path: str
     job: Mapping[str, object]
     mode: int
-    """Permission bits."""
+    """Permission bits; of a link, those of what it points to."""
     owner: int
+    """User id, likewise."""
     is_link: bool = False
 
     @property
@@ -31,7 +31,8 @@ class JobFile:
         """By its folder, and elsewhere by what it says."""
         if "/LaunchDaemons/" in self.path or "/LaunchAgents/" in self.path:
             return "/LaunchAgents/" in self.path
-        return is_session_job(self.job) or "LimitLoadToSessionType" in self.job
+        sessions = self.job.get("LimitLoadToSessionType", "System")
+        return is_session_job(self.job) or "System" not in (sessions if isinstance(sessions, list) else [sessions])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +48,7 @@ class Finding:
 def judge(
     files: Sequence[JobFile], *, programs: Sequence[str] | None = None, installed: bool = False
 ) -> tuple[Finding, ...]:
-    """Every finding of these files, each alone and as pairs.
+    """Every finding of these files, each alone and together.
 
     `programs`: names of what a release carries; `installed`: the files lie where launchd takes them from, so that their
     owners count (they do anyway in the system's own folders).
@@ -57,7 +58,8 @@ def judge(
         found = [*_of_job(file), *_of_program(file, programs), *_of_file(file, installed=installed)]
         findings += [Finding(path=file.path, key=key, message=message) for key, message in found]
     daemons = [file for file in files if not file.is_agent]
-    for agent in (file for file in files if file.is_agent):
+    agents = [file for file in files if file.is_agent]
+    for agent in agents:
         daemon = _daemon_of(agent, daemons)
         problems: tuple[str, ...] = ()
         if daemon is not None:
@@ -65,7 +67,7 @@ def judge(
         elif is_session_job(agent.job) and len(files) > 1:
             problems = ("there is no daemon here that it could meet",)
         findings += [Finding(path=agent.path, key=None, message=message) for message in problems]
-    return tuple(findings)
+    return (*findings, *_of_labels(daemons), *_of_labels(agents))
 
 
 def meeting_problems(daemon: Mapping[str, object], agent: Mapping[str, object]) -> tuple[str, ...]:
@@ -97,84 +99,73 @@ def _daemon_of(agent: JobFile, daemons: Sequence[JobFile]) -> JobFile | None:
     label, sought, program = agent.job.get("Label"), option_of(arguments_of(agent.job)), program_of(agent.job)
     by_label = [daemon for daemon in daemons if f"{daemon.job.get('Label')}{AGENT_SUFFIX}" == label]
     by_id = [daemon for daemon in daemons if sought is not None and option_of(arguments_of(daemon.job)) == sought]
-    by_program = [daemon for daemon in daemons if program_of(daemon.job) == program]
+    # Others too have a daemon and an agent of one program, and let them meet in ways of their own.
+    same = is_session_job(agent.job)
+    by_program = [daemon for daemon in daemons if same and program_of(daemon.job) == program]
     return next(iter([*by_label, *by_id, *by_program]), None)
 
 
+def _of_labels(files: Sequence[JobFile]) -> Iterator[Finding]:
+    """Jobs of one domain whose label another has."""
+    first: dict[object, str] = {}
+    for file in files:
+        label = file.job.get("Label")
+        if not isinstance(label, str) or not label:
+            continue
+        if label in first:
+            message = f'"{label}" is the label of {first[label]} too: launchd takes the one or the other'
+            yield Finding(path=file.path, key="Label", message=message)
+        first.setdefault(label, file.path)
+
+
 def _of_job(file: JobFile) -> Iterator[tuple[str, str]]:
+    job = file.job
     ignored = {**keys.IGNORED, **(keys.IGNORED_IN_AGENTS if file.is_agent else keys.IGNORED_IN_DAEMONS)}
-    for key, value in file.job.items():
+    if not file.is_agent and "UserName" not in job:
+        ignored["InitGroups"] = "there is no UserName whose groups they would be"
+    if job.get("KeepAlive") is True:
+        ignored["EnablePressuredExit"] = "KeepAlive is true"
+    for key, value in job.items():
         if key not in keys.KEYS:
-            yield key, "unknown key"
-        elif not any(_is(value, kind) for kind in keys.KEYS[key]):
-            yield key, f"must be {' or '.join(keys.KEYS[key])}"
-        elif key in ignored:
-            yield key, f"launchd ignores it: {ignored[key]}"
-    yield from _of_keep_alive(file.job.get("KeepAlive"))
-    if not file.job.get("Label"):
+            private = key in keys.PRIVATE or key.startswith("_")
+            yield key, "a key of Apple's own jobs, with no promise" if private else shapes.unknown(key, keys.KEYS)
+            continue
+        wrong = dict(shapes.problems(value, keys.KEYS[key], key))
+        yield from wrong.items()
+        inside = [f"{key}.{one}" for one in value] if isinstance(value, dict) else []
+        for name in (key, *inside):
+            if name in ignored and name not in wrong:
+                yield name, f"launchd ignores it: {ignored[name]}"
+    if not job.get("Label"):
         yield "Label", "missing"
-    if not file.job.get("ProgramArguments") and not {"Program", "BundleProgram"} & file.job.keys():
+    if not job.get("ProgramArguments") and not {"Program", "BundleProgram"} & job.keys():
         yield "ProgramArguments", "missing, and there is no Program"
-    yield from _of_choices(file.job)
-    given = option_of(arguments_of(file.job))
+    given = option_of(arguments_of(job))
     if given is not None and (problem := problem_of(given)):
         yield "ProgramArguments", f'the service id "{given}" {problem}'
 
 
-def _of_keep_alive(value: object) -> Iterator[tuple[str, str]]:
-    for key, inside in value.items() if isinstance(value, dict) else ():
-        if key not in keys.KEEP_ALIVE:
-            yield f"KeepAlive.{key}", "unknown key"
-        elif not _is(inside, keys.KEEP_ALIVE[key]):
-            yield f"KeepAlive.{key}", f"must be {keys.KEEP_ALIVE[key]}"
-        elif key in keys.IGNORED_IN_KEEP_ALIVE:
-            yield f"KeepAlive.{key}", f"launchd ignores it: {keys.IGNORED_IN_KEEP_ALIVE[key]}"
-
-
-def _of_choices(job: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    sessions = job.get("LimitLoadToSessionType", [])
-    for session in sessions if isinstance(sessions, list) else [sessions]:
-        if isinstance(session, str) and session not in keys.SESSIONS:
-            yield "LimitLoadToSessionType", f'"{session}" is none of {", ".join(keys.SESSIONS)}'
-    kind = job.get("ProcessType")
-    if isinstance(kind, str) and kind not in keys.PROCESS_TYPES:
-        yield "ProcessType", f'"{kind}" is none of {", ".join(keys.PROCESS_TYPES)}'
-
-
 def _of_program(file: JobFile, programs: Sequence[str] | None) -> Iterator[tuple[str, str]]:
+    """Program is an absolute path; the first of ProgramArguments may be a bare name of the system's."""
     program = program_of(file.job)
     if program is None:
+        if "BundleProgram" in file.job and file.path.startswith(_SYSTEM_FOLDERS):
+            yield "BundleProgram", "is for jobs inside an app, which SMAppService installs"
         return
-    key = "Program" if "Program" in file.job else "ProgramArguments"
-    if not program.startswith("/"):
+    key = "Program" if isinstance(file.job.get("Program"), str) else "ProgramArguments"
+    if not program.startswith("/") and (key == "Program" or "/" in program or not program):
         yield key, f'"{program}" is not an absolute path: launchd has no folder to start it from'
+    elif not program.startswith("/") and programs is not None:
+        yield key, f"starts {program} of {keys.STANDARD_PATH}, and no program of the release"
     elif programs is not None and program.rpartition("/")[2] not in programs:
         yield key, f"starts {program}, and the release has no such program, only {', '.join(programs)}"
 
 
 def _of_file(file: JobFile, *, installed: bool) -> Iterator[tuple[None, str]]:
-    """launchd(8) takes a job only from a regular file that nobody else can write; the system's belong to root."""
+    """launchctl(1): a job's file belongs to root (a user's own agents to that user), and nobody else can write it."""
     if file.is_link:
-        yield None, "is a symbolic link"
+        yield None, "is a symbolic link: at boot launchd may not reach what it points to; a copy is safe"
     if file.mode & _GROUP_OR_OTHERS_WRITE:
         yield None, f"mode {file.mode:04o}: launchd refuses a file that its group or others can write; 0644"
     if file.owner != 0 and (installed or file.path.startswith(_SYSTEM_FOLDERS)):
         yield None, f"belongs to user {file.owner}: launchd refuses a file of the system's that is not root's"
-
-
-def _is(value: object, kind: Type) -> bool:
-    match kind:
-        case Type.BOOLEAN:
-            return isinstance(value, bool)
-        case Type.TEXT:
-            return isinstance(value, str)
-        case Type.INTEGER:
-            return isinstance(value, int) and not isinstance(value, bool)
-        case Type.TEXTS | Type.DICTIONARIES:
-            wanted = Type.TEXT if kind is Type.TEXTS else Type.DICTIONARY
-            return isinstance(value, list) and all(_is(one, wanted) for one in value)
-        case Type.DICTIONARY:
-            return isinstance(value, dict)
-        case Type.TEXTS_BY_NAME | Type.NUMBERS_BY_NAME:
-            wanted = Type.TEXT if kind is Type.TEXTS_BY_NAME else Type.INTEGER
-            return isinstance(value, dict) and all(_is(one, wanted) for one in value.values())

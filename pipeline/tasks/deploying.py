@@ -13,6 +13,7 @@ from pipeline.host import Host
 from pipeline.identity import APPLE_ANCHORS, load_anchors
 from pipeline.model import Artifact, Configuration, Kind, LaunchdOptions, World
 from pipeline.tasks.assembly import configuration_of
+from pipeline.tasks.job_files import readable_jobs
 
 _HERE = "/"
 
@@ -103,8 +104,8 @@ def _find(artifacts: list[Artifact], path: str, configuration: Configuration) ->
 def _refuse_other_ids(host: Host, site: deploy.Site) -> None:
     """Another daemon of this program would go on running the file that is replaced, under another id."""
     folder = site.path(launchd.DAEMONS)
-    data = [host.files.read(path) for path in sorted(folder.glob("*.plist"))]
-    others = set(launchd.discover(data, launchd.places_of(site.installation).program))
+    jobs = [file.job for _, file in readable_jobs(host, folder)]
+    others = set(launchd.discover(jobs, launchd.places_of(site.installation).program))
     others -= {site.installation.service_id}
     if others:
         raise ConfigurationError(

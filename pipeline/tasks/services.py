@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import stat
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +13,7 @@ from pipeline.host import Host
 from pipeline.host.files import refusals
 from pipeline.model import Kind
 from pipeline.tasks.assembly import configuration_of
-
-_JOB_SUFFIX = ".plist"
+from pipeline.tasks.job_files import job_paths, read_job, readable_jobs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,15 +84,17 @@ def paths(host: Host, question: Question, *, as_json: bool) -> None:
 
 def check(host: Host, path: str, folder: str | None, *, installed: bool, as_json: bool) -> None:
     where = Path(path)
-    if not where.exists():
+    with refusals(where):
+        there = where.exists()
+    if not there:
         raise ConfigurationError("no such file or folder", where=path)
     programs = _programs(host, Path(folder)) if folder is not None else None
     groups: dict[Path, list[launchd.JobFile]] = {}
     findings: list[launchd.Finding] = []
     number = 0
-    for file in _job_files(where):
+    for file in job_paths(where):
         try:
-            job = _job_file(host, file)
+            job = read_job(host, file)
         except MalformedFile as error:
             findings.append(launchd.Finding(path=str(file), key=None, message=error.message))
             continue
@@ -105,7 +103,7 @@ def check(host: Host, path: str, folder: str | None, *, installed: bool, as_json
     for group in groups.values():
         findings += launchd.judge(group, programs=programs, installed=installed)
     if not number and not findings:
-        raise ConfigurationError(f"holds no job: no file that ends in {_JOB_SUFFIX}", where=path)
+        raise ConfigurationError("holds no job: no file that ends in .plist", where=path)
     if as_json:
         host.console.result(json.dumps([asdict(one) for one in findings], indent=2, sort_keys=True))
     else:
@@ -153,7 +151,7 @@ def _resolve(host: Host, question: Question, msh: dict[str, str], program: str) 
             question.program, set_service_id=question.set_service_id, service_id=question.service_id, msh=msh
         )
         return found, None
-    jobs = [host.files.read(path) for path in _job_files(Path(question.daemons))]
+    jobs = [file.job for _, file in readable_jobs(host, Path(question.daemons))]
     labels = launchd.discover(jobs, program)
     if len(labels) > 1:
         raise ConfigurationError(
@@ -161,20 +159,12 @@ def _resolve(host: Host, question: Question, msh: dict[str, str], program: str) 
             where=question.daemons,
             remedy="remove the jobs that are not wanted",
         )
-    arguments = next((launchd.arguments_of(job) for job in _jobs(jobs) if job.get("Label") in labels), ())
+    arguments = next((launchd.arguments_of(job) for job in jobs if job.get("Label") in labels), ())
     if labels and launchd.option_of(arguments) is None:
         # The published jobs name no id: their label is what the agent finds.
         arguments = (*arguments, f"--serviceId={labels[0]}")
     upgrade = launchd.upgraded(question.program, arguments=arguments, msh=msh, set_service_id=question.set_service_id)
     return upgrade.new, upgrade.old.id if upgrade.renames else None
-
-
-def _jobs(data: list[bytes]) -> Iterator[dict[str, Any]]:
-    for one in data:
-        try:
-            yield launchd.parse_job(one)
-        except MalformedFile:
-            continue
 
 
 def _read_msh(host: Host, path: str | None) -> dict[str, str]:
@@ -191,24 +181,6 @@ def _programs(host: Host, folder: Path) -> list[str]:
     artifacts = map(manifest.artifact_from_json, manifest.load(host.files, folder / manifest.NAME)["artifacts"])
     tools = (artifact for artifact in artifacts if artifact.kind in (Kind.THIN, Kind.UNIVERSAL) and not artifact.debug)
     return sorted({artifact.path.rpartition("/")[2] for artifact in tools})
-
-
-def _job_files(where: Path) -> list[Path]:
-    if not where.is_dir():
-        return [where]
-    return sorted(Path(here, name) for here, _, names in os.walk(where) for name in names if name.endswith(_JOB_SUFFIX))
-
-
-def _job_file(host: Host, path: Path) -> launchd.JobFile:
-    with refusals(path):
-        found = path.lstat()
-    return launchd.JobFile(
-        path=str(path.absolute()),
-        job=launchd.parse_job(host.files.read(path)),
-        mode=stat.S_IMODE(found.st_mode if not path.is_symlink() else path.stat().st_mode),
-        owner=found.st_uid,
-        is_link=path.is_symlink(),
-    )
 
 
 def _group(path: Path) -> Path:

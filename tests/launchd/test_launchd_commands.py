@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import plistlib
 import subprocess
 import sys
@@ -121,3 +122,37 @@ def test_check_of_installed_folders(tmp_path: Path) -> None:
     messages = " ".join(finding["message"] for finding in json.loads(done.stdout))
     for words in ("does not watch /var/run/acme", "mode 0664", "is not a property list"):
         assert words in messages
+
+
+def test_a_folder_of_hostile_files(tmp_path: Path) -> None:
+    """Links to nowhere, a pipe, a giant, other encodings, no property list: a finding each, exit 9."""
+    good = plistlib.dumps({"Label": "good", "Program": "/bin/true"}, fmt=plistlib.FMT_BINARY)
+    (tmp_path / "good.plist").write_bytes(good)
+    (tmp_path / "link.plist").symlink_to("good.plist")
+    (tmp_path / "nowhere.plist").symlink_to("missing")
+    (tmp_path / "loop.plist").symlink_to("loop.plist")
+    os.mkfifo(tmp_path / "pipe.plist")
+    (tmp_path / "folder.plist").mkdir()
+    with (tmp_path / "giant.plist").open("wb") as stream:
+        stream.truncate(5 << 30)
+    (tmp_path / "latin.plist").write_bytes(b"<plist><dict><key>Label</key><string>\xe9</string></dict></plist>")
+    (tmp_path / "broken.plist").write_bytes(b"<plist><dict><key>Label</key>")
+    (tmp_path / "binary.plist").write_bytes(good[:40])
+    (tmp_path / "empty.plist").write_bytes(b"")
+    (tmp_path / "list.plist").write_bytes(plistlib.dumps(["Label"]))
+    for path in tmp_path.glob("good.plist"):
+        path.chmod(0o644)
+    done = invoke("launchd.check", str(tmp_path), "--json")
+    assert done.returncode == 9
+    assert "Traceback" not in done.stderr
+    said = {Path(one["path"]).name: one["message"] for one in json.loads(done.stdout) if one["key"] is None}
+    assert "symbolic link: no such file" in said.pop("nowhere.plist")
+    assert "symbolic link: " in said.pop("loop.plist")
+    assert "symbolic link: at boot" in said.pop("link.plist")
+    assert "not a regular file" in said.pop("pipe.plist")
+    assert f"{5 << 30} bytes" in said.pop("giant.plist")
+    assert "not a dictionary" in said.pop("list.plist")
+    assert set(said) == {"latin.plist", "broken.plist", "binary.plist", "empty.plist"}
+    assert all(message.startswith("is not a property list") for message in said.values())
+    found = json.loads(invoke("launchd.paths", "--daemons", str(tmp_path), "--json").stdout)
+    assert found["service_id"] == "meshagent"

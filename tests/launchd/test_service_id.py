@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import plistlib
-
 import pytest
 
 from pipeline import launchd
@@ -75,15 +73,15 @@ def test_rule_06_the_running_daemon() -> None:
     assert launchd.lookup_name("c", "ACME Mesh") == "c"
 
 
-def job(label: str, *arguments: str) -> bytes:
-    return plistlib.dumps({"Label": label, "ProgramArguments": list(arguments)})
+def job(label: str, *arguments: str) -> dict[str, object]:
+    return {"Label": label, "ProgramArguments": list(arguments)}
 
 
 def test_rule_07_discovery_by_the_program() -> None:
     """The id is the label of a daemon whose first argument is the binary itself, byte for byte; else unknown-agent."""
-    jobs = [
-        b"not a property list",
-        plistlib.dumps([1]),
+    jobs: list[dict[str, object]] = [
+        {"Label": "no arguments"},
+        {"Label": 1, "ProgramArguments": ["/opt/acmemesh/meshagent"]},
         job("other", "/opt/acmemesh/meshagent2"),
         job("slash", "/opt/acmemesh//meshagent"),
         job("second", "/bin/sh", "/opt/acmemesh/meshagent"),
