@@ -1,8 +1,8 @@
 """Put a release's agent in place of the one that runs on this machine, or the one before back.
 
-Stop both jobs, back up, replace the binary by rename, verify what lies there, refresh the jobs, start both, read back
-what launchd says. A step that fails undoes those before it. Everything lies under `Site.root`, launchctl too: "/" on a
-Mac, a folder in a trial. The .msh and .db beside the binary are not touched.
+Stop its jobs, back up, replace the binary by rename, verify what lies there, remove jobs of another service id, refresh
+the jobs, start them, read back what launchd says. A step that fails undoes those before it. Everything lies under
+`Site.root`, launchctl too: "/" on a Mac, a folder in a trial. The .msh and .db beside the binary are not touched.
 """
 
 from __future__ import annotations
@@ -17,9 +17,24 @@ from pipeline.codesign.certificates import Anchors
 from pipeline.errors import ConfigurationError, HostRefused, ReleaseError, VerificationError
 from pipeline.host import Completed, Host
 
+SYSTEM = "system"
+"""launchctl's domain of daemons."""
 _STAMP = "%Y%m%d_%H%M%S"
 # launchd starts a job that was bootstrapped when it comes to it, and lets go of one that was booted out likewise.
 _PAUSE, _PATIENCE = timedelta(milliseconds=250), 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job as launchctl knows it, and its file."""
+
+    domain: str
+    label: str
+    path: Path
+
+    @property
+    def target(self) -> str:
+        return f"{self.domain}/{self.label}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,14 +54,27 @@ class Site:
         return self.path(launchd.places_of(self.installation).program)
 
     @property
-    def jobs(self) -> dict[str, Path]:
-        """launchctl's domain → the job's file; the daemon first."""
-        places = launchd.places_of(self.installation)
-        return {"system": self.path(places.daemon_job), f"gui/{self.user}": self.path(places.agent_job)}
+    def jobs(self) -> tuple[Job, ...]:
+        """The daemon, and the agent of `user`."""
+        places, label = launchd.places_of(self.installation), self.installation.service_id
+        return (
+            Job(domain=SYSTEM, label=label, path=self.path(places.daemon_job)),
+            Job(domain=self.session, label=f"{label}-agent", path=self.path(places.agent_job)),
+        )
 
-    def target(self, domain: str) -> str:
-        suffix = "" if domain == "system" else "-agent"
-        return f"{domain}/{self.installation.service_id}{suffix}"
+    @property
+    def session(self) -> str:
+        """launchctl's domain of the agent."""
+        return f"gui/{self.user}"
+
+    def job_named(self, name: str, values: Mapping[str, object]) -> Job:
+        """The job of a file of this name, where it belongs. Raises VerificationError for one without a label."""
+        label = values.get("Label")
+        if not isinstance(label, str) or not label:
+            raise VerificationError("has no Label", where=name)
+        if launchd.is_session_job(values):
+            return Job(domain=self.session, label=label, path=self.path(f"{launchd.AGENTS}/{name}"))
+        return Job(domain=SYSTEM, label=label, path=self.path(f"{launchd.DAEMONS}/{name}"))
 
     def backups(self) -> list[Path]:
         """Folders with what lay there before, the oldest first."""
@@ -73,21 +101,29 @@ class Payload:
     """Name of a job's file → its bytes; a job that is not named stays as it is."""
 
 
-def install(host: Host, site: Site, payload: Payload, anchors: Anchors) -> tuple[Step, ...]:
-    """The steps of an installation; nothing is done yet."""
-    return _Installer(host, site, anchors).steps(payload)
+def install(
+    host: Host, site: Site, payload: Payload, anchors: Anchors, replaced: Sequence[Job] = ()
+) -> tuple[Step, ...]:
+    """The steps of an installation; nothing is done yet. `replaced`: jobs of the same program, to be removed."""
+    return _Installer(host, site, anchors, runs=site.jobs, removed=replaced).steps(payload)
 
 
 def rollback(host: Host, site: Site, anchors: Anchors) -> tuple[Step, ...]:
-    """The steps that put the newest backup back, which is then used up. Raises ConfigurationError without one."""
+    """The steps that put the newest backup back, which is then used up. Raises ConfigurationError without one.
+
+    A backup of another service id brings its jobs back, and those of `site` are removed.
+    """
     backups = site.backups()
     if not backups:
         raise ConfigurationError("there is no backup to go back to", where=str(site.program.parent))
     newest = backups[-1]
-    jobs = {path.name: host.files.read(path) for path in sorted(newest.glob("*.plist"))}
-    payload = Payload(binary=newest / site.program.name, cdhashes=None, jobs=jobs)
+    data = {path.name: host.files.read(path) for path in sorted(newest.glob("*.plist"))}
+    kept = [site.job_named(name, launchd.parse_job(one)) for name, one in data.items()]
+    renamed = bool(kept) and not {job.path for job in kept} & {job.path for job in site.jobs}
+    payload = Payload(binary=newest / site.program.name, cdhashes=None, jobs=data)
+    runs, removed = (kept, site.jobs) if renamed else (site.jobs, ())
     used = Step(words=f"remove {newest.name}", act=lambda: host.files.remove(newest))
-    return (*_Installer(host, site, anchors).steps(payload, back_up=False), used)
+    return (*_Installer(host, site, anchors, runs=runs, removed=removed).steps(payload, back_up=False), used)
 
 
 def carry_out(host: Host, steps: Sequence[Step]) -> None:
@@ -113,10 +149,15 @@ def carry_out(host: Host, steps: Sequence[Step]) -> None:
 class _Installer:
     """What the steps share: what was there before, and which jobs ran."""
 
-    def __init__(self, host: Host, site: Site, anchors: Anchors) -> None:
+    def __init__(
+        self, host: Host, site: Site, anchors: Anchors, *, runs: Sequence[Job], removed: Sequence[Job]
+    ) -> None:
+        """`runs`: the jobs that are to run, their daemon first; `removed`: those that are not to be there any more."""
         self._host = host
         self._site = site
         self._anchors = anchors
+        self._runs = sorted(runs, key=lambda job: job.domain != SYSTEM)
+        self._removed = sorted(removed, key=lambda job: job.domain != SYSTEM)
         stamp = host.clock.now().strftime(_STAMP)
         self._backup = site.program.with_name(f"{site.program.name}.backup.{stamp}")
         self._ran: set[str] = set()
@@ -125,9 +166,7 @@ class _Installer:
 
     def steps(self, payload: Payload, *, back_up: bool = True) -> tuple[Step, ...]:
         site = self._site
-        agent, daemon = reversed(site.jobs)
-        writes = {path: payload.jobs[path.name] for path in site.jobs.values() if path.name in payload.jobs}
-        steps = [self._stop(domain) for domain in (agent, daemon)]
+        steps = [self._stop(job) for job in (*reversed(self._removed), *reversed(self._runs))]
         if back_up:
             # Kept where the undoing of a later step needs it, removed only where the installation fails.
             words = f"back up {site.program} and its jobs to {self._backup.name}"
@@ -140,44 +179,49 @@ class _Installer:
             )
         )
         steps.append(Step(words=f"verify {site.program}", act=lambda: self._verify(payload)))
-        steps += [self._write_job(path, data) for path, data in writes.items()]
-        steps += [self._start(domain) for domain in (daemon, agent)]
+        steps += [self._change_job(job.path, None) for job in self._removed if job.path.is_file()]
+        steps += [
+            self._change_job(job.path, payload.jobs[job.path.name])
+            for job in self._runs
+            if job.path.name in payload.jobs
+        ]
+        steps += [self._start(job) for job in self._runs]
         steps.append(Step(words="read back what launchd runs", act=self._read_back, undo=self._stop_all))
         return tuple(steps)
 
-    def _stop(self, domain: str) -> Step:
+    def _stop(self, job: Job) -> Step:
         def act() -> None:
-            if self._is_loaded(domain):
-                self._ran.add(domain)
-                self._bootout(domain)
+            if self._is_loaded(job):
+                self._ran.add(job.target)
+                self._bootout(job)
 
         def undo() -> None:
-            if domain in self._ran and not self._is_loaded(domain):
-                self._bootstrap(domain)
+            if job.target in self._ran and not self._is_loaded(job):
+                self._bootstrap(job)
 
-        return Step(words=f"stop {self._site.target(domain)}", act=act, undo=undo)
+        return Step(words=f"stop {job.target}", act=act, undo=undo)
 
-    def _start(self, domain: str) -> Step:
+    def _start(self, job: Job) -> Step:
         def act() -> None:
-            if domain != "system" and self._launchctl("print", domain).returncode != 0:
+            if job.domain != SYSTEM and self._launchctl("print", job.domain).returncode != 0:
                 self._host.console.say(f"nobody is logged in as user {self._site.user}: it starts with the next login")
                 return
-            self._bootstrap(domain)
+            self._bootstrap(job)
 
         def undo() -> None:
-            if self._is_loaded(domain):
-                self._bootout(domain)
+            if self._is_loaded(job):
+                self._bootout(job)
 
-        return Step(words=f"start {self._site.target(domain)}", act=act, undo=undo)
+        return Step(words=f"start {job.target}", act=act, undo=undo)
 
     def _stop_all(self) -> None:
-        for domain in reversed(self._site.jobs):
-            if self._is_loaded(domain):
-                self._bootout(domain)
+        for job in reversed(self._runs):
+            if self._is_loaded(job):
+                self._bootout(job)
 
     def _back_up(self) -> None:
         files, program = self._host.files, self._site.program
-        for path in (program, *self._site.jobs.values()):
+        for path in (program, *(job.path for job in (*self._removed, *self._runs))):
             if path.is_file():
                 files.copy(path, self._backup / path.name)
 
@@ -205,34 +249,35 @@ class _Installer:
                 f"has CDHashes {found}, and the release {dict(payload.cdhashes)}", where=str(self._site.program)
             )
 
-    def _write_job(self, path: Path, data: bytes) -> Step:
+    def _change_job(self, path: Path, data: bytes | None) -> Step:
+        """Write a job, or remove it where there are no data."""
         files = self._host.files
+
+        def put(values: bytes | None) -> None:
+            if values is None:
+                files.remove(path)
+            else:
+                files.write(path, values, mode=0o644)
 
         def act() -> None:
             self._before[path] = files.read(path) if path.is_file() else None
-            files.write(path, data, mode=0o644)
+            put(data)
 
         def undo() -> None:
-            if path not in self._before:
-                return
-            before = self._before[path]
-            if before is None:
-                files.remove(path)
-            else:
-                files.write(path, before, mode=0o644)
+            if path in self._before:
+                put(self._before[path])
 
-        return Step(words=f"write {path}", act=act, undo=undo)
+        return Step(words=f"{'remove' if data is None else 'write'} {path}", act=act, undo=undo)
 
     def _read_back(self) -> None:
         program = launchd.places_of(self._site.installation).program
-        for domain in self._site.jobs:
-            target = self._site.target(domain)
-            if domain != "system" and not self._is_loaded(domain):
+        for job in self._runs:
+            if job.domain != SYSTEM and not self._is_loaded(job):
                 continue
             # An agent waits for its queue folder; a daemon runs from the start.
-            said = self._wait(target, "state = " if domain != "system" else "state = running\n")
+            said = self._wait(job.target, "state = " if job.domain != SYSTEM else "state = running\n")
             if f"program = {program}\n" not in said:
-                raise VerificationError(f"launchd does not run {program} as {target}", where=target)
+                raise VerificationError(f"launchd does not run {program} as {job.target}", where=job.target)
         self._host.files.remove(self._aside)
 
     def _wait(self, target: str, words: str) -> str:
@@ -247,25 +292,23 @@ class _Installer:
         state = next((line for line in text.splitlines() if line.startswith("state = ")), "not loaded")
         raise VerificationError(f"does not run: {state}", where=target, remedy="its log tells more")
 
-    def _is_loaded(self, domain: str) -> bool:
-        return self._launchctl("print", self._site.target(domain)).returncode == 0
+    def _is_loaded(self, job: Job) -> bool:
+        return self._launchctl("print", job.target).returncode == 0
 
-    def _bootout(self, domain: str) -> None:
-        target = self._site.target(domain)
-        done = self._launchctl("bootout", target)
+    def _bootout(self, job: Job) -> None:
+        done = self._launchctl("bootout", job.target)
         for _ in range(_PATIENCE):
-            if not self._is_loaded(domain):
+            if not self._is_loaded(job):
                 return
             self._host.clock.sleep(_PAUSE)
-        raise HostRefused(f"launchctl bootout {target} failed: {done.last_lines(2)}", where=target)
+        raise HostRefused(f"launchctl bootout {job.target} failed: {done.last_lines(2)}", where=job.target)
 
-    def _bootstrap(self, domain: str) -> None:
+    def _bootstrap(self, job: Job) -> None:
         # A job that was ever disabled by hand stays so, whatever its property list says.
-        self._launchctl("enable", self._site.target(domain))
-        path = self._site.jobs[domain]
-        done = self._launchctl("bootstrap", domain, str(path))
+        self._launchctl("enable", job.target)
+        done = self._launchctl("bootstrap", job.domain, str(job.path))
         if done.returncode != 0:
-            raise HostRefused(f"launchctl bootstrap {domain} failed: {done.last_lines(2)}", where=str(path))
+            raise HostRefused(f"launchctl bootstrap {job.domain} failed: {done.last_lines(2)}", where=str(job.path))
 
     def _launchctl(self, *words: str) -> Completed:
         return self._host.runner.run((self._site.path("/bin/launchctl"), *words))

@@ -19,7 +19,10 @@ _HELP = {
 @task(
     auto_shortflags=False,
     help=_HELP
-    | {"refresh_plists": "also write both jobs as the release carries them; missing ones are always written"},
+    | {
+        "refresh_plists": "also write both jobs as the release carries them; missing ones are always written",
+        "rename": "where this program runs under another service id: its jobs are removed, and go on under the new one",
+    },
 )
 def install(
     context: InvokeContext,
@@ -28,6 +31,7 @@ def install(
     root: str = "/",
     user: int | None = None,
     refresh_plists: bool = False,
+    rename: bool = False,
     debug: bool = False,
 ) -> None:
     """Stop both jobs, replace the binary, verify, start, read back; what fails is rolled back. Needs root."""
@@ -35,7 +39,7 @@ def install(
         from pipeline.tasks import deploying
 
         site = deploying.Where(config=config, layout=layout, root=root, user=user)
-        deploying.install(host, site, refresh=refresh_plists, dry=is_dry(context))
+        deploying.install(host, site, refresh=refresh_plists, rename=rename, dry=is_dry(context))
 
 
 @task(auto_shortflags=False, help=_HELP)

@@ -28,7 +28,7 @@ class Where:
     user: int | None
 
 
-def install(host: Host, where: Where, *, refresh: bool, dry: bool) -> None:
+def install(host: Host, where: Where, *, refresh: bool, rename: bool, dry: bool) -> None:
     configuration = configuration_of(host, where.config)
     site, layout = _site(host, configuration, where)
     if dry and not (configuration.folder / manifest.NAME).is_file():
@@ -38,12 +38,18 @@ def install(host: Host, where: Where, *, refresh: bool, dry: bool) -> None:
     artifacts = [manifest.artifact_from_json(entry) for entry in document["artifacts"]]
     tool = _find(artifacts, f"universal/{configuration.release}", configuration)
     jobs = {
-        path.name: host.files.read(configuration.folder / one.path)
-        for path in site.jobs.values()
-        if (refresh or not path.is_file())
-        for one in (_find(artifacts, f"launchd/{layout}/{path.name}", configuration),)
+        job.path.name: host.files.read(configuration.folder / one.path)
+        for job in site.jobs
+        if (refresh or not job.path.is_file())
+        for one in (_find(artifacts, f"launchd/{layout}/{job.path.name}", configuration),)
     }
-    _refuse_other_ids(host, site)
+    others = _others(host, site)
+    if others and not rename:
+        raise ConfigurationError(
+            f"{', '.join(job.label for job in others)} starts this program too, under another service id",
+            where=", ".join(str(job.path) for job in others),
+            remedy=f"--rename goes on as {site.installation.service_id}; or set the old id in [launchd] service-id",
+        )
     payload = deploy.Payload(
         binary=configuration.folder / tool.path,
         cdhashes={one.arch: one.cdhash for one in tool.slices},
@@ -52,7 +58,7 @@ def install(host: Host, where: Where, *, refresh: bool, dry: bool) -> None:
     world = World(document["world"])
     if world is not World.REAL:
         host.console.say(f"{world.upper()}: version {document['version']} is for this machine alone")
-    _carry_out(host, where, deploy.install(host, site, payload, _anchors(host, configuration)), dry=dry)
+    _carry_out(host, where, deploy.install(host, site, payload, _anchors(host, configuration), others), dry=dry)
 
 
 def rollback(host: Host, where: Where, *, dry: bool) -> None:
@@ -101,18 +107,15 @@ def _find(artifacts: list[Artifact], path: str, configuration: Configuration) ->
     return found
 
 
-def _refuse_other_ids(host: Host, site: deploy.Site) -> None:
-    """Another daemon of this program would go on running the file that is replaced, under another id."""
-    folder = site.path(launchd.DAEMONS)
-    jobs = [file.job for _, file in readable_jobs(host, folder)]
-    others = set(launchd.discover(jobs, launchd.places_of(site.installation).program))
-    others -= {site.installation.service_id}
-    if others:
-        raise ConfigurationError(
-            f"{', '.join(sorted(others))} starts this program too, under another service id",
-            where=str(folder),
-            remedy="remove its jobs, or set its id in [launchd] service-id",
-        )
+def _others(host: Host, site: deploy.Site) -> tuple[deploy.Job, ...]:
+    """Further jobs of this program: they would go on running the file that is replaced."""
+    program, own = launchd.places_of(site.installation).program, {job.path for job in site.jobs}
+    return tuple(
+        site.job_named(path.name, file.job)
+        for folder in (launchd.DAEMONS, launchd.AGENTS)
+        for path, file in readable_jobs(host, site.path(folder))
+        if path not in own and launchd.discover([file.job], program)
+    )
 
 
 def _anchors(host: Host, configuration: Configuration) -> Anchors:

@@ -2,7 +2,8 @@
 
 It refuses what launchd refuses: a job that others can write, a label that is loaded, a program that is not there. Users
 whose sessions exist are the names in `ROOT/sessions/`; a program whose SHA-256 is a name in `ROOT/dying/` does
-not stay up. Exit codes and messages are launchctl's as they are commonly known; none was captured on a Mac for this.
+not stay up; a label that is a name in `ROOT/refused/` is not taken. Exit codes and messages are launchctl's as they are
+commonly known; none was captured on a Mac for this.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ def put(root: Path, *users: int) -> None:
     """Place the double below `root`, with sessions for these users."""
     (root / "bin").mkdir(parents=True)
     (root / "dying").mkdir()
+    (root / "refused").mkdir()
     (root / "sessions").mkdir()
     for user in users:
         (root / "sessions" / str(user)).touch()
@@ -62,7 +64,7 @@ def bootstrap(root: Path, jobs: dict[str, dict[str, Any]], domain: str, path: st
     job = plistlib.loads(Path(path).read_bytes())
     target = f"{domain}/{job['Label']}"
     program = root / job["ProgramArguments"][0].lstrip("/")
-    if target in jobs or not program.is_file():
+    if target in jobs or not program.is_file() or (root / "refused" / job["Label"]).exists():
         return said(5, "Bootstrap failed: 5: Input/output error")
     digest = hashlib.sha256(program.read_bytes()).hexdigest()
     starts = bool(job.get("RunAtLoad") or job.get("KeepAlive"))

@@ -158,16 +158,71 @@ def test_nobody_is_logged_in(carrying: Workshop, root: Path) -> None:
     assert set(launchctl.loaded(root)) == {"system/acmemesh"}
 
 
-def test_another_id_for_the_same_program_is_refused(carrying: Workshop, root: Path) -> None:
-    """A daemon of another id that starts this program is named, and nothing is done."""
-    folder = root / "Library" / "LaunchDaemons"
-    folder.mkdir(parents=True)
-    job = {"Label": "oldmesh", "ProgramArguments": ["/opt/acmemesh/meshagent"]}
-    (folder / "oldmesh.plist").write_bytes(plistlib.dumps(job))
+OLD = {
+    "system/oldmesh": Path("Library/LaunchDaemons/oldmesh.plist"),
+    f"gui/{USER}/meshagent-kvm1": Path("Library/LaunchAgents/meshagent-kvm1.plist"),
+}
+"""An agent as earlier installers left it: another id, an agent's label that does not follow from it, no --serviceId."""
+
+
+@pytest.fixture
+def old_id(carrying: Workshop, root: Path) -> dict[str, str]:
+    """This program runs under another id, settings and database beside it; what lies there, with digests."""
+    program = root / PROGRAM
+    program.parent.mkdir(parents=True)
+    program.write_bytes((carrying.outputs / "x86_64" / "meshagent").read_bytes())
+    program.with_suffix(".msh").write_text("ServiceID=oldmesh\n")
+    program.with_suffix(".db").write_bytes(b"ServiceID oldmesh")
+    for target, path in OLD.items():
+        (root / path).parent.mkdir(parents=True)
+        session = target.startswith("gui/")
+        job = {"Label": target.rpartition("/")[2], "ProgramArguments": [f"/{PROGRAM}", *["-kvm1"] * session]}
+        (root / path).write_bytes(plistlib.dumps(job | {"RunAtLoad": not session}))
+        assert launchctl.main(root, "bootstrap", target.rpartition("/")[0], str(root / path)) == 0
+    (root / "Library/LaunchDaemons/nowhere.plist").symlink_to("missing")
+    (root / "Library/LaunchDaemons/broken.plist").write_bytes(b"<plist>")
+    return state_of(root)
+
+
+def test_another_id_for_the_same_program_is_refused(carrying: Workshop, root: Path, old_id: dict[str, str]) -> None:
+    """Jobs of another id that start this program are named, and nothing is done."""
     ran = deploy(carrying, root)
     assert ran.code == 2
-    assert "oldmesh starts this program too" in ran.err
-    assert not (root / "opt").exists()
+    assert "oldmesh, meshagent-kvm1 starts this program too" in ran.err
+    assert "--rename" in ran.err
+    assert state_of(root) == old_id
+    assert set(launchctl.loaded(root)) == set(OLD)
+
+
+def test_a_service_id_is_renamed_and_named_back(carrying: Workshop, root: Path, old_id: dict[str, str]) -> None:
+    """--rename removes the old id's jobs and keeps settings and database; deploy.rollback brings the old id back."""
+    dry = deploy(carrying, root, "--rename", "--dry")
+    assert [line.split()[1] for line in dry.out.splitlines()].count("remove") == len(OLD)
+    assert state_of(root) == old_id
+    ran = deploy(carrying, root, "--rename")
+    assert ran.code == 0, ran.err
+    assert set(launchctl.loaded(root)) == TARGETS
+    now = state_of(root)
+    assert not set(now) & {str(root / path) for path in OLD.values()}
+    for name in ("opt/acmemesh/meshagent.msh", "opt/acmemesh/meshagent.db"):
+        assert now[str(root / name)] == old_id[str(root / name)]
+    back = deploy(carrying, root, verb="rollback")
+    assert back.code == 0, back.err
+    assert state_of(root) == old_id
+    jobs = launchctl.loaded(root)
+    assert set(jobs) == set(OLD)
+    assert {job["sha256"] for job in jobs.values()} == {old_id[str(root / PROGRAM)]}
+
+
+def test_a_rename_that_fails_leaves_the_old_id(carrying: Workshop, root: Path, old_id: dict[str, str]) -> None:
+    """launchd does not take the new agent: the old jobs lie where they lay and run, the new daemon is gone again."""
+    (root / "refused" / "acmemesh-agent").touch()
+    ran = deploy(carrying, root, "--rename")
+    assert ran.code == 14
+    assert state_of(root) == old_id
+    jobs = launchctl.loaded(root)
+    assert set(jobs) == set(OLD)
+    assert {job["sha256"] for job in jobs.values()} == {old_id[str(root / PROGRAM)]}
 
 
 def test_another_layout_and_a_release_without_jobs(carrying: Workshop, finished: Workshop, root: Path) -> None:
