@@ -16,6 +16,8 @@ from pipeline.redact import Secret
 # Names that Amazon's S3 allows for a bucket: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+# A host and its port, and nothing that one parser of addresses reads otherwise than another: no user, no backslash.
+_HOST = re.compile(r"[a-z0-9.-]+(?::[0-9]{1,5})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +54,9 @@ class NotaryService:
         except ValueError:
             parts = urlsplit("")
         host = parts.netloc.lower().removesuffix(":443")
-        known = any(host == one or (one.startswith(".") and host.endswith(one)) for one in self.log_hosts)
+        known = _HOST.fullmatch(host) is not None and any(
+            host == one or (one.startswith(".") and host.endswith(one)) for one in self.log_hosts
+        )
         safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
         if not (known and safe):
             raise ServiceUnavailable(
