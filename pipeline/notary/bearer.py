@@ -31,14 +31,16 @@ class Bearer:
         self._clock = clock
         self._redact = redact
         self._token: Secret | None = None
-        self._ends: datetime | None = None
+        self._made: datetime | None = None
 
     def token(self) -> Secret:
         """A token good for at least five minutes. Raises CredentialsError where the key is no P-256 private key."""
         now = self._clock.now()
-        if self._token is None or self._ends is None or not now < self._ends - _RENEWED_BEFORE_END:
+        # A clock that was set back makes a token of before begin in the service's future.
+        fresh = self._made is not None and self._made <= now < self._made + LIFE - _RENEWED_BEFORE_END
+        if self._token is None or not fresh:
             self._token = self._redact.register(make_token(self._credentials, now))
-            self._ends = now + LIFE
+            self._made = now
         return self._token
 
 

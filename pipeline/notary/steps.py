@@ -149,15 +149,18 @@ class Steps(ABC):
 
     def _give_up(self, submission: Submission, reason: str, patience: Patience, *, unclear: bool) -> Submission:
         """Back to `submitting`, unless it shows that the upload was completed after all: `unclear` says it may have."""
-        pauses = patience.policy.poll.pauses()
+        pauses, clock = patience.policy.poll.pauses(), self._host.clock
+        began = clock.monotonic()
         while unclear:
             listed = patience.persist(lambda: self._status(submission))
             if listed.status in FINAL:
                 return self._uploaded(self._heard(submission, listed))
-            now = self._host.clock.now()
-            unclear = now - submission.times.get(State.UPLOADING, now) < patience.policy.doubt
+            now = clock.now()
+            # A clock that was set back since would make the watch as long as it was wrong.
+            watched = max(now - submission.times.get(State.UPLOADING, now), clock.monotonic() - began)
+            unclear = watched < patience.policy.doubt
             if unclear:
-                self._host.clock.sleep(next(pauses))
+                clock.sleep(next(pauses))
         self._host.console.say(f"notary: submission {submission.id} is abandoned: {reason}")
         submission = self._records.save(submission.without_id(reason, self._host.clock.now()))
         self._records.remove_grant(submission.sha256)

@@ -18,5 +18,9 @@ class FakeClock:
     def monotonic(self) -> timedelta:
         return self.slept
 
+    def set(self, by: timedelta) -> None:
+        """Somebody sets the clock: `now` jumps, and time goes on as it did."""
+        self._start += by
+
     def sleep(self, duration: timedelta) -> None:
         self.slept += duration

@@ -86,6 +86,15 @@ def test_a_token_is_renewed_by_its_own_life() -> None:
     assert 4 <= len(seen) <= 7
 
 
+def test_a_clock_that_is_set_back_makes_a_new_token() -> None:
+    """A token that was made by a fast clock has not begun for Apple: the next one is made by the right one."""
+    clock = FakeClock()
+    bearer = Bearer(credentials(), clock, Redactor())
+    bearer.token()
+    clock.set(timedelta(minutes=-20))
+    assert decoded(bearer.token())[1]["iat"] <= clock.now().timestamp()
+
+
 def test_a_token_is_redacted_wherever_it_is_printed() -> None:
     """The token itself is a secret from the moment that it is made."""
     redact = Redactor()

@@ -138,6 +138,19 @@ def test_an_upload_that_did_not_end_is_given_up_after_a_quarter_of_an_hour(desk:
     assert timedelta(minutes=15) <= desk.clock.slept < timedelta(minutes=20)
 
 
+def test_a_clock_that_is_set_back_does_not_lengthen_the_watch(desk: Desk) -> None:
+    """An upload that began "tomorrow" is given up after a quarter of an hour too."""
+    archive = desk.archive()
+    desk.levers.schedule(Endpoint.UPLOAD, CutRequest(at=9), times=8)
+    with pytest.raises(ServiceUnavailable):
+        desk.notarize([archive])
+    (desk.records / f"{archive.sha256}.upload").unlink()
+    desk.clock.set(timedelta(days=-1))
+    desk.notarize([archive])
+    desk.demand_once(archive)
+    assert desk.clock.slept < timedelta(minutes=20)
+
+
 def test_a_lost_answer_and_ended_credentials_still_count(desk: Desk) -> None:
     """The PUT was answered into nothing and the credentials ended: what was uploaded is found by its status."""
     archive = desk.archive()
