@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 # The largest answer that any service we call has a reason to give: a notary log of some thousand issues is about 2 MB.
 LARGEST_ANSWER = 64 * 1024 * 1024
 _BLOCK = 1024 * 1024
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+# No proxy of the environment's, whatever NO_PROXY says: a rehearsal's services are on no other machine.
+_DIRECT = {"http": None, "https": None, "all": None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +99,7 @@ class Http:
                 data=body,
                 timeout=timeout.total_seconds(),
                 allow_redirects=False,
+                proxies=_DIRECT if parts.hostname in _LOOPBACK else None,  # type: ignore[arg-type]  # None is "none"
                 stream=True,
                 auth=no_auth,
             ) as answer:
@@ -107,6 +111,15 @@ class Http:
                 lower = {name.lower(): value for name, value in answer.headers.items()}
                 return Response(status=answer.status_code, headers=lower, body=bytes(received))
         except (requests.RequestException, OSError) as error:
+            # Without the library's own words, not even in a traceback: they hold the whole address.
             raise ServiceUnavailable(
-                f"no answer ({type(error).__name__})", where=place, remedy="check the network and run again"
-            ) from error
+                f"no answer ({_reason(error)})", where=place, remedy="check the network and run again"
+            ) from None
+
+
+def _reason(error: BaseException) -> str:
+    """The kind of an error and, where the operating system said why, its words."""
+    cause: BaseException | None = error
+    while cause is not None and not (isinstance(cause, OSError) and cause.strerror):
+        cause = cause.__cause__ or cause.__context__
+    return f"{type(error).__name__}: {cause.strerror}" if isinstance(cause, OSError) else type(error).__name__
