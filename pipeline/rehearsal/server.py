@@ -20,6 +20,8 @@ from io import BufferedIOBase
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from pipeline.errors import Interrupted, Terminated
+from pipeline.host.files import refused
 from pipeline.rehearsal.levers import Answer, CutAnswer, CutRequest, Endpoint, Levers, TimestampFault
 
 _BLOCK = 1024 * 1024
@@ -64,7 +66,10 @@ class Body:
             pass
 
     def _take(self, count: int) -> bytes:
-        data = self._stream.read(count)
+        try:
+            data = self._stream.read(count)
+        except ConnectionError:
+            data = b""
         if len(data) < count:
             raise ConnectionEnded
         self._left -= count
@@ -96,8 +101,9 @@ class Service(Protocol):
 class LoopbackServer:
     """Serves on 127.0.0.1, at a port that the system chooses, until the block ends.
 
-    `routes`: beginnings of paths and who answers them; the longest that fits. A defect of ours in a service is
-    answered with 500 and raised when the block ends.
+    `routes`: beginnings of paths and who answers them; the longest that fits. A defect of ours in a service, or a disk
+    that is full, is answered with 400, which no client asks again after, and raised when the block ends, in place of
+    what the client made of it.
     """
 
     def __init__(self, routes: Mapping[str, Service], levers: Levers, now: Now) -> None:
@@ -120,8 +126,8 @@ class LoopbackServer:
         self._thread.join()
         self._server.end_connections()
         self._server.server_close()
-        if self._server.defects and error is None:
-            raise self._server.defects[0]
+        if self._server.defects and not isinstance(error, (KeyboardInterrupt, Interrupted, Terminated)):
+            raise self._server.defects[0] from error
 
 
 class _Server(ThreadingHTTPServer):
@@ -206,9 +212,10 @@ class _Handler(BaseHTTPRequestHandler):
             return service.answer(request)
         except ConnectionEnded:
             raise
-        except Exception as defect:
+        except Exception as error:
+            defect = refused(error, error.filename or "the rehearsal") if isinstance(error, OSError) else error
             self.server.defects.append(defect)
-            return Answer(status=500, body=f"a defect of the rehearsal: {defect!r}\n".encode())
+            return Answer(status=400, body=f"a defect of the rehearsal: {defect!r}\n".encode())
 
     def _encode(self, answer: Answer) -> bytes:
         reason = http.HTTPStatus(answer.status).phrase

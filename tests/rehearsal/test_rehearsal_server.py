@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
 import socket
+import struct
 import subprocess
 import sys
 import threading
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import requests
+from builders.hosts import host_with
+from fakes.clock import FakeClock
 
+from pipeline.errors import HostRefused, ReleaseError
 from pipeline.host import Host, SystemClock
-from pipeline.rehearsal import Answer, Endpoint, Levers, Rehearsal
+from pipeline.notary import REHEARSAL_POLICY, Archive, notarize
+from pipeline.rehearsal import Answer, Endpoint, Levers, Rehearsal, Status
 from pipeline.rehearsal.server import LoopbackServer, Request
+from pipeline.rehearsal.state import State
 
 
 class Clumsy:
@@ -74,14 +83,57 @@ def test_two_rehearsals_side_by_side(folder: Path, host: Host) -> None:
 
 
 def test_a_defect_of_a_service_is_raised_at_the_end() -> None:
-    """The client gets a 500; the block ends with the defect itself."""
+    """The client gets an answer that it does not ask again after; the block ends with the defect itself."""
     server = LoopbackServer({"/": Clumsy()}, Levers(), SystemClock().now)
     server.__enter__()
     answer = requests.get(f"http://{server.address}/", timeout=60)
     with pytest.raises(ZeroDivisionError, match="a defect"):
         server.__exit__(None, None, None)
-    assert answer.status_code == 500
+    assert answer.status_code == 400
     assert "ZeroDivisionError" in answer.text
+
+
+def test_a_disk_that_is_full_ends_the_wait_for_a_verdict(rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the services cannot keep is the host's refusal, at once: not half an hour of a notary that answers 500."""
+
+    def full(_self: State, _identifier: str, _document: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(State, "save_log", full)
+    rehearsal.levers.verdict = Status.ACCEPTED
+    services, archive = rehearsal.services, rehearsal.state.object_path("any", "tool.zip")
+    archive.parent.mkdir(parents=True)
+    archive.write_bytes(b"archive")
+    sent = Archive(path=archive, sha256=hashlib.sha256(b"archive").hexdigest(), size=7)
+    assert services.notary is not None
+    assert services.credentials is not None
+    clock = FakeClock(SystemClock().now())
+    with pytest.raises(ReleaseError, match="no space left") as stopped:
+        notarize(
+            host_with(clock),
+            services.notary,
+            services.credentials,
+            [sent],
+            archive.parent,
+            REHEARSAL_POLICY,
+            timedelta(minutes=30),
+        )
+    assert clock.slept < timedelta(seconds=1)
+    with pytest.raises(HostRefused, match="no space left"):
+        rehearsal.__exit__(type(stopped.value), stopped.value, None)
+
+
+def test_a_client_that_breaks_off_is_no_defect(folder: Path, host: Host) -> None:
+    """A connection that is reset in the middle of an upload is the client's affair; the block ends well."""
+    with Rehearsal(folder, host) as running:
+        name, port = running.services.notary.log_hosts[0].split(":")  # type: ignore[union-attr]
+        going = socket.create_connection((name, int(port)))
+        head = ["POST /ts01 HTTP/1.1", "Content-Type: application/timestamp-query", "Content-Length: 100"]
+        going.sendall("\r\n".join([*head, "Expect: 100-continue", "", ""]).encode())
+        assert going.recv(100).startswith(b"HTTP/1.1 100")
+        going.sendall(b"not all")
+        going.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        going.close()
 
 
 def test_the_longest_path_answers() -> None:
