@@ -17,6 +17,7 @@
     ├── AlreadyRunning          13    another release is running in this output folder
     ├── HostRefused             14    disk full, not writable, no permission
     ├── Interrupted            130    Ctrl-C
+    ├── Unheard                141    who read the output has gone (a pipe is closed)
     └── Terminated             143    SIGTERM
 
 A message says what was wrong and where (file, slice, key, line); `remedy` says what to do next.
@@ -117,6 +118,10 @@ class HostRefused(ReleaseError):
 
 class Interrupted(ReleaseError):
     exit_code = 130
+
+
+class Unheard(ReleaseError):
+    exit_code = 141
 
 
 class Terminated(ReleaseError):

@@ -155,6 +155,7 @@ def test_exit_codes_are_those_of_the_interface() -> None:
         "AlreadyRunning": 13,
         "HostRefused": 14,
         "Interrupted": 130,
+        "Unheard": 141,
         "Terminated": 143,
     }
 

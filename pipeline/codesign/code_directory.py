@@ -116,6 +116,16 @@ def parse_flags(names: Iterable[str]) -> Flags:
     return flags
 
 
+def parse_hash_types(names: Iterable[str]) -> tuple[HashType, ...]:
+    """Hash types from their names (`sha1`, `sha256`), the weakest first, as slots hold them; ConfigurationError for an
+    unknown one."""
+    known = {one.label: one for one in HashType}
+    for name in names:
+        if name not in known:
+            raise ConfigurationError(f"unknown digest algorithm {name!r}", remedy=f"one of {', '.join(known)}")
+    return tuple(sorted({known[name] for name in names}))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeDirectory:
     """Its values. `blob` is the whole blob it was parsed from or built into; the CDHash is the hash of that.

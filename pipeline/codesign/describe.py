@@ -7,6 +7,7 @@ Nothing is verified here.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,10 +25,12 @@ from pipeline.codesign.signature import Signature, read_signature
 from pipeline.codesign.signed_data import SIGNING_TIME, single_value
 from pipeline.codesign.superblob import CONSTRAINT_SLOTS, Magic, Slot, build_blob, slot_name
 from pipeline.codesign.timestamp_token import parse_token
-from pipeline.errors import ReleaseError
+from pipeline.errors import ConfigurationError, ReleaseError
 from pipeline.macho import FileType, MachSlice, Platform, first_nonzero
 
 Facts = dict[str, Any]
+
+_VERSION = re.compile(r"([0-9]{1,5})(?:\.([0-9]{1,3}))?(?:\.([0-9]{1,3}))?", re.ASCII)
 
 
 class Form(StrEnum):
@@ -168,6 +171,15 @@ def version_text(packed: int) -> str:
     """A packed version as text: 0x000d0500 is "13.5", 0x000a0b04 is "10.11.4"."""
     major, minor, patch = packed >> 16, packed >> 8 & 0xFF, packed & 0xFF
     return f"{major}.{minor}.{patch}" if patch else f"{major}.{minor}"
+
+
+def parse_version_text(text: str) -> int:
+    """The inverse of `version_text`; what is left out is zero. Raises ConfigurationError for what is no version."""
+    found = _VERSION.fullmatch(text)
+    numbers = [int(number or 0) for number in found.groups()] if found else []
+    if not numbers or max(numbers[0] >> 8, *numbers[1:]) > 0xFF:
+        raise ConfigurationError(f"{text!r} is not a version", remedy="such as 13.5 or 10.11.4")
+    return numbers[0] << 16 | numbers[1] << 8 | numbers[2]
 
 
 def render(facts: object, indent: int = 0) -> str:

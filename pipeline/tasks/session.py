@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import traceback
@@ -12,7 +13,7 @@ from types import FrameType
 from invoke import Context as InvokeContext
 from invoke import Exit
 
-from pipeline.errors import ConfigurationError, Interrupted, ReleaseError, Terminated
+from pipeline.errors import ConfigurationError, Interrupted, ReleaseError, Terminated, Unheard
 from pipeline.host import Host, system_host
 
 
@@ -31,6 +32,11 @@ def command(context: InvokeContext, *, debug: bool = False) -> Iterator[Host]:
         _leave(
             host, Interrupted("interrupted", remedy="run the same command again: it goes on where it stopped"), debug
         )
+    except BrokenPipeError:
+        # As with any program in a pipe: who reads has what was wanted, and there is nobody to tell.
+        host.runner.stop()
+        _print_nothing_more()
+        raise Exit(code=Unheard.exit_code) from None
     except ReleaseError as error:
         host.runner.stop()
         _leave(host, error, debug)
@@ -46,12 +52,22 @@ def _terminated(_number: int, _frame: FrameType | None) -> None:
     raise Terminated("terminated", remedy="run the same command again: it goes on where it stopped")
 
 
+def _print_nothing_more() -> None:
+    """What is still in a closed pipe's buffer would be one more error when the interpreter ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+
+
 def _leave(host: Host, error: ReleaseError, debug: bool) -> None:
-    if debug:
-        host.console.say("".join(traceback.format_exception(*sys.exc_info())))
-    host.console.say(f"error: {error}")
-    for one in error.parts:
-        host.console.annotate("error", str(one), one.where or type(one).__name__)
+    try:
+        if debug:
+            host.console.say("".join(traceback.format_exception(*sys.exc_info())))
+        host.console.say(f"error: {error}")
+        for one in error.parts:
+            host.console.annotate("error", str(one), one.where or type(one).__name__)
+    except BrokenPipeError:
+        _print_nothing_more()
     raise Exit(code=error.exit_code)
 
 

@@ -11,10 +11,12 @@ from pipeline import disk, identity
 from pipeline.codesign.bundle import find_bundle
 from pipeline.codesign.certificates import Anchors, is_developer_id
 from pipeline.codesign.cms import Identity
-from pipeline.codesign.code_directory import Flags, parse_flags
+from pipeline.codesign.code_directory import Flags, parse_flags, parse_hash_types
+from pipeline.codesign.describe import parse_version_text
 from pipeline.codesign.eras import era_named
 from pipeline.codesign.options import SigningOptions
 from pipeline.codesign.requirements import compile_requirements
+from pipeline.codesign.superblob import CONSTRAINT_SLOTS, Slot
 from pipeline.codesign.verified import VerifiedSlice
 from pipeline.config.app import PRESERVE
 from pipeline.errors import ConfigurationError, MalformedFile, ReleaseError
@@ -32,6 +34,12 @@ class Wish:
     requirements: str | None
     options: str | None
     era: str
+    prefix: str
+    runtime_version: str | None
+    digest_algorithm: str | None
+    page_size: str | None
+    constraints: Sequence[str | None]
+    """Files for the slots of CONSTRAINT_SLOTS, in their order."""
     timestamp: str
     anchors: str | None
     nested_entitlements: Sequence[str] = ()
@@ -49,6 +57,15 @@ def sign(host: Host, path: str, output: str, wish: Wish) -> None:
         entitlements=host.files.read(existing(wish.entitlements)) if wish.entitlements else None,
         requirements=_requirements(host, wish.requirements),
         era=era_named(wish.era),
+        prefix=wish.prefix,
+        runtime_version=parse_version_text(wish.runtime_version) if wish.runtime_version else None,
+        hash_types=parse_hash_types(wish.digest_algorithm.split(",")) if wish.digest_algorithm else None,
+        page_size=_page_size(wish.page_size),
+        constraints={
+            Slot(slot): host.files.read(existing(given))
+            for slot, given in zip(CONSTRAINT_SLOTS, wish.constraints, strict=True)
+            if given
+        },
         anchors=anchors,
     )
     signed = _signer(host, source, wish)(
@@ -139,6 +156,12 @@ def _flags(wish: Wish, *, ad_hoc: bool) -> Flags | None:
         return None if ad_hoc else Flags.RUNTIME
     names = [name for name in wish.options.split(",") if name and name != "none"]
     return parse_flags(names) if names else Flags(0)
+
+
+def _page_size(given: str | None) -> int | None:
+    if given is not None and not (given.isascii() and given.isdigit()):
+        raise ConfigurationError(f"{given!r} is not a number of bytes", where="--page-size", remedy="such as 4096")
+    return int(given) if given is not None else None
 
 
 def _requirements(host: Host, given: str | None) -> bytes | None:

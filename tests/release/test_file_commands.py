@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import plistlib
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from builders.workshop import Ran, Workshop
+from builders.workshop import ROOT, Ran, Workshop
 
 
 @pytest.fixture
@@ -79,6 +83,43 @@ def test_signed_ad_hoc_in_place(finished: Workshop, tool: Path) -> None:
     assert {(one["identifier"], tuple(one["flags"])) for one in found} == {("org.example.tool", ("adhoc",))}
 
 
+def test_every_choice_of_a_signature_is_in_it(finished: Workshop, tool: Path, tmp_path: Path) -> None:
+    """Prefix, runtime version, digest algorithms, page size and constraints, as `file.inspect` reads them back."""
+    constraint = tmp_path / "constraint.plist"
+    demanded = {"team-identifier": "ABCDE12345", "on-system-volume": False}
+    constraint.write_bytes(plistlib.dumps(demanded))
+    places = ("launch-constraint-self", "launch-constraint-parent", "launch-constraint-responsible")
+    given = [word for place in (*places, "library-constraint") for word in (f"--{place}", constraint)]
+    words = ("--prefix", "com.example.", "--runtime-version", "13.1", "--digest-algorithm", "sha256,sha1")
+    run(finished, "file.sign", tool, *words, "--page-size", "8192", *given, "--options", "runtime")
+    run(finished, "file.verify", tool)
+    for one in json.loads(run(finished, "file.inspect", tool, "--json").out):
+        signature = one["signature"]
+        assert signature["identifier"] == f"com.example.{tool.name}"
+        assert [each["hash_type"] for each in signature["code_directories"]] == ["sha1", "sha256"]
+        assert {(each["runtime"], each["page_size"]) for each in signature["code_directories"]} == {("13.1", 8192)}
+        assert [value for name, value in signature.items() if "constraint" in name] == [demanded] * 4
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--page-size", "many", "not a number of bytes"),
+        ("--page-size", "5000", "a power of two"),
+        ("--runtime-version", "thirteen", "not a version"),
+        ("--digest-algorithm", "md5", "unknown digest algorithm"),
+        ("--launch-constraint-self", "absent.plist", "no such file"),
+    ],
+)
+def test_a_choice_that_is_none_is_refused(finished: Workshop, tool: Path, option: str, value: str, words: str) -> None:
+    """Nothing is signed: the message says what may stand there."""
+    before = tool.read_bytes()
+    ran = finished.invoke_plain("file.sign", str(tool), option, value)
+    assert ran.code in (2, 4)
+    assert words in ran.err
+    assert tool.read_bytes() == before
+
+
 def test_two_signatures_are_compared(finished: Workshop, tool: Path, tmp_path: Path) -> None:
     """`file.diff` is silent on the same signature, and exit 9 with the fields where another identifier was given."""
     other = tmp_path / "other"
@@ -138,3 +179,18 @@ def test_the_executable_of_a_bundle_is_signed_with_it(released: Workshop) -> Non
     before = inside.read_bytes()
     assert "meshagent.app" in run(released, "file.sign", inside, code=2).err
     assert inside.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("closed", "requirement", "code"), [("stdout", "always", 141), ("stderr", "never", 9)], ids=["results", "messages"]
+)
+def test_who_reads_may_leave(tool: Path, anchors: str, closed: str, requirement: str, code: int) -> None:
+    """A pipe that nobody reads any more ends a command without a word; an error keeps its exit code all the same."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    argv = [sys.executable, "-m", "invoke", "file.verify", str(tool), "--anchors", anchors]
+    argv += ["--requirement", requirement]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | {closed: writer}
+    ended = subprocess.run(argv, cwd=ROOT, check=False, stdout=streams["stdout"], stderr=streams["stderr"])
+    os.close(writer)
+    assert (ended.returncode, ended.stdout or b"", ended.stderr or b"") == (code, b"", b"")
