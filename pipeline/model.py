@@ -8,6 +8,8 @@ from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
+from pipeline.errors import ConfigurationError
+
 
 class World(StrEnum):
     """Whose identity and services; chosen in the configuration, never guessed."""
@@ -154,6 +156,13 @@ class Configuration:
     launchd: LaunchdOptions | None = None
     provenance_key: Path | None = None
     """[provenance] key: a private key that signs the provenance; without one it is not signed."""
+    unready: tuple[ConfigurationError, ...] = ()
+    """Keys that a whole release needs and this machine does not have; one that only builds needs none of them."""
+
+    def demand_ready(self) -> None:
+        """Raises the first of what is not ready."""
+        for error in self.unready:
+            raise error
 
     @property
     def folder(self) -> Path:

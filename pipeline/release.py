@@ -86,6 +86,9 @@ def release(context: Context, plan: Plan) -> tuple[Plan, tuple[str, ...]]:
     for stage in STAGES:
         step = _examine_one(context, plan, stage)
         if step.plan is None:
+            if not ran:
+                # A build takes long, and is of no use to who cannot sign it.
+                context.toolchain.make_ready()
             plan = run_stage(context, plan, stage, step.why)
             ran.append(stage.NAME)
         else:

@@ -363,19 +363,26 @@ def test_the_toolchain_follows_the_world_and_the_host(folder: Path, text: str, s
 
 
 def test_a_real_release_names_its_identity_and_its_profile(folder: Path) -> None:
-    """A keychain's name needs a Mac, a file must be there, and the notary needs a profile."""
+    """Keys named and missing are no matter to a build; each is told where it is needed, with its line."""
     named = REAL.replace("[sign]", '[sign]\nidentity = "Developer ID Application: X"')
     assert read(folder, named, "Darwin").products[0].sign.identity == "Developer ID Application: X"
-    with pytest.raises(ConfigurationError, match=r"\[sign\]\.identity: .* a name in a keychain"):
-        read(folder, named, "Linux")
-    with pytest.raises(ConfigurationError, match=r"\[sign\]\.identity: no such file"):
-        read(folder, REAL.replace("[sign]", '[sign]\nidentity = "gone.p12"'), "Linux")
+    with pytest.raises(ConfigurationError, match=r"line \d+, key \[sign\]\.identity: .* a name in a keychain"):
+        read(folder, named, "Linux").demand_ready()
+    gone = read(folder, REAL.replace("[sign]", '[sign]\nidentity = "gone.p12"'), "Linux")
+    with pytest.raises(ConfigurationError, match=r"line \d+, key \[sign\]\.identity: no such file"):
+        gone.demand_ready()
     file = REAL.replace("[sign]", '[sign]\nidentity = "id.p12"')
-    assert read(folder, file).products[0].sign.identity == str(folder / "id.p12")
+    with pytest.raises(ConfigurationError, match=r"\[sign\]\.identity: .* is a file, and codesign signs with"):
+        read(folder, file, "Darwin").demand_ready()
+    ready = read(folder, file)
+    ready.demand_ready()
+    assert ready.products[0].sign.identity == str(folder / "id.p12")
     with pytest.raises(ConfigurationError, match=r"\[notary\]\.profile: missing"):
         read(folder, file.replace('profile = "p"', ""))
     with pytest.raises(ConfigurationError, match=r"\[notary\]\.credentials: no such file"):
-        read(folder, file.replace('profile = "p"', 'credentials = "gone"'))
+        read(folder, file.replace('profile = "p"', 'credentials = "gone"')).demand_ready()
+    with pytest.raises(ConfigurationError, match=r"\[provenance\]\.key: no such file"):
+        read(folder, file + '\n[provenance]\nkey = "gone"\n').demand_ready()
 
 
 def test_a_rehearsal_needs_no_key_file(folder: Path) -> None:

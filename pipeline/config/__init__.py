@@ -30,7 +30,8 @@ _SUBMISSION_WAIT = timedelta(minutes=30)
 def load(path: Path, host: Host) -> Configuration:
     """Read and check a whole release.toml.
 
-    Paths inside it are relative to it. Raises ConfigurationError with the file, the line and the key.
+    Paths inside it are relative to it. Raises ConfigurationError with the file, the line and the key. Keys that only a
+    whole release needs need not be here: `Configuration.demand_ready`.
     """
     path = path.absolute()
     root = _read(path, host)
@@ -38,8 +39,9 @@ def load(path: Path, host: Host) -> Configuration:
     release = root.table("release").require_known("world", "toolchain", "previous")
     world = release.choice("world", World)
     toolchain, tools = _toolchain(root, release, world, host.system)
-    keychain = toolchain == "apple" or host.system == "Darwin"
-    products = read_products(root, real=world is World.REAL, keychain=keychain)
+    products = read_products(root, real=world is World.REAL, keychain=toolchain == "apple")
+    notary = _notary(root.table("notary"), real=world is World.REAL)
+    provenance_key = root.table("provenance").require_known("key").key_file("key")
     return Configuration(
         path=path,
         release=products[0].name,
@@ -48,8 +50,9 @@ def load(path: Path, host: Host) -> Configuration:
         tools=tools,
         previous=release.file("previous"),
         products=products,
-        notary=_notary(root.table("notary"), real=world is World.REAL),
-        provenance_key=root.table("provenance").require_known("key").file("key"),
+        notary=notary,
+        provenance_key=provenance_key,
+        unready=tuple(root.document.unready),
         launchd=_launchd(root.table("launchd")) if "launchd" in root else None,
     )
 
@@ -125,7 +128,7 @@ def _notary(section: Section, *, real: bool) -> NotaryOptions:
     return NotaryOptions(
         profile=section.text("profile"),
         # As with the identity: what only a real release needs is looked for in a real release.
-        credentials=section.file("credentials") if real else section.place("credentials"),
+        credentials=section.key_file("credentials") if real else section.place("credentials"),
         archives=section.choice("archives", ArchiveLayout, ArchiveLayout.ONE),
         mode=section.choice("mode", NotaryMode, NotaryMode.PARALLEL),
         wait=_duration(section, "wait", _SUBMISSION_WAIT),

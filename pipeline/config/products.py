@@ -39,7 +39,7 @@ _SECTION = re.compile(r"[^,\s]{1,16},[^,\s]{1,16}")
 def read_products(root: Section, *, real: bool, keychain: bool) -> tuple[Product, ...]:
     """Every product.
 
-    `real`: what a real release cannot be without must be there; `keychain`: an identity may be a name in a keychain.
+    `real`: what a real release cannot be without must be there; `keychain`: an identity is a name in a keychain.
     """
     values = root.layers[0][1].get("product")
     if values is None:
@@ -235,13 +235,19 @@ def _identity(section: Section, *, real: bool, keychain: bool) -> str | None:
         if real:
             raise section.error("identity", 'missing, and world = "real" signs with it')
         return None
-    files = f"a file that ends in {', '.join(IDENTITY_FILES)}"
-    if identity.lower().endswith(IDENTITY_FILES):
-        # The key of a real release need not lie on a machine that rehearses.
-        return str(section.file("identity") if real else section.place("identity"))
-    if real and not keychain:
-        raise section.error("identity", f'"{identity}" is a name in a keychain, and this host has none', files)
-    return identity
+    is_file = identity.lower().endswith(IDENTITY_FILES)
+    # The key of a real release need not lie on a machine that rehearses.
+    if real and is_file and keychain:
+        message = f'"{identity}" is a file, and codesign signs with an identity in a keychain'
+        remedy = "`invoke keychain.create` makes a keychain of the file; then name the identity, or its SHA-1"
+        section.document.unready.append(section.error("identity", message, remedy))
+    elif real and is_file:
+        section.key_file("identity")
+    elif real and not keychain:
+        message = f'"{identity}" is a name in a keychain, and the portable toolchain signs with a file'
+        remedy = f"export the Developer ID identity to a file that ends in {', '.join(IDENTITY_FILES)}"
+        section.document.unready.append(section.error("identity", message, remedy))
+    return str(section.place("identity")) if is_file else identity
 
 
 def _era(section: Section) -> str:

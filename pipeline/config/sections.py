@@ -6,7 +6,7 @@ What the keys mean is not here (`products`, and the package itself).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
@@ -33,6 +33,8 @@ class Document:
     name: str
     folder: Path
     lines: Mapping[KeyPath, int]
+    unready: list[ConfigurationError] = field(default_factory=list)
+    """What a whole release lacks on this machine, and a build does not need: errors raised where it is needed."""
 
     def error(self, path: KeyPath, message: str, remedy: str | None = None) -> ConfigurationError:
         """An error at a key; a key that is not there is placed where its table begins."""
@@ -139,6 +141,14 @@ class Section:
         if path is not None and not is_there(path.is_file):
             raise self.error(key, f"no such file: {path}")
         return path
+
+    def key_file(self, key: str) -> Path | None:
+        """As `file`, of a file with a key: that it is missing is an error where the key is needed."""
+        try:
+            return self.file(key)
+        except ConfigurationError as error:
+            self.document.unready.append(error)
+            return self.place(key)
 
     def folder(self, key: str) -> Path | None:
         path = self.place(key)

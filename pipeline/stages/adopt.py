@@ -79,6 +79,7 @@ def _adopt(context: Context, plan: Plan, offer: Offer) -> None:
     if arch not in architectures_of(plan):
         raise VerificationError(f"was built for {arch}, which this release is not made for", where=str(path))
     demand_whole(plan, arch, built, str(path))
+    _demand_nothing_else(offer.folder, built)
     work = context.work(f"adopt-{arch}")
     try:
         for one in built:
@@ -89,6 +90,14 @@ def _adopt(context: Context, plan: Plan, offer: Offer) -> None:
         files.remove(work)
     outputs = {one.path: one.sha256 for one in built}
     context.event(_STAGE)("adopted", arch=arch, record=digest, outputs=outputs)
+
+
+def _demand_nothing_else(folder: Path, built: Sequence[Built]) -> None:
+    """What nobody signed for has no business beside what is signed next."""
+    known = {RECORD, *(one.path.rpartition("/")[2] for one in built)}
+    strangers = sorted(path.name for path in folder.iterdir() if path.name not in known)
+    if strangers:
+        raise VerificationError(f"holds {', '.join(strangers)}, which {RECORD} does not name", where=str(folder))
 
 
 def _take(context: Context, plan: Plan, one: Built, folder: Path, work: Path) -> None:

@@ -65,6 +65,7 @@ def provenance_signer(host: Host, configuration: Configuration) -> provenance.Si
     path = configuration.provenance_key
     if path is None:
         return None
+    configuration.demand_ready()
     data = host.files.read(path)
     closed = b"ENCRYPTED" in data or b"-----BEGIN " not in data
     try:
@@ -139,20 +140,12 @@ def _toolchain(host: Host, configuration: Configuration, stack: ExitStack, recor
 
 
 def _keychain_identity(configuration: Configuration) -> str | None:
-    """What [sign] identity names in the keychains; a file's identity is brought there by keychain.create."""
+    """What [sign] identity names in the keychains; a file, which a rehearsal may name, is none of them."""
     named = {product.sign.identity for product in configuration.products}
     if len(named) != 1:
         raise NotSupported("products of one release with different identities", where="[sign] identity")
     name = named.pop()
-    if name is None or not name.lower().endswith(IDENTITY_FILES):
-        return name
-    if configuration.world is World.REAL:
-        raise ConfigurationError(
-            "codesign signs with an identity in a keychain, not with a file",
-            where="[sign] identity",
-            remedy="`invoke keychain.create` makes a keychain of the file; then name the identity, or its SHA-1",
-        )
-    return None
+    return None if name is None or name.lower().endswith(IDENTITY_FILES) else name
 
 
 def _services(host: Host, configuration: Configuration, stack: ExitStack) -> Callable[[], Services]:
@@ -173,6 +166,7 @@ def _services(host: Host, configuration: Configuration, stack: ExitStack) -> Cal
     def real() -> Services:
         from pipeline.tasks.real_world import keychain_services, real_services
 
+        configuration.demand_ready()
         services = keychain_services if configuration.toolchain == "apple" else real_services
         return services(host, configuration)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline import identity as identities
 from pipeline import notary, tickets, timestamps
 from pipeline.codesign.cms import Identity
-from pipeline.errors import ConfigurationError, CredentialsError, NotSupported
+from pipeline.errors import ConfigurationError, CredentialsError, NotSupported, ReleaseError
 from pipeline.host import Host
 from pipeline.model import Configuration
 from pipeline.redact import Secret
@@ -70,10 +70,13 @@ def _identity(host: Host, configuration: Configuration) -> Identity:
             remedy="export the Developer ID identity, or release on a Mac",
         )
     data = host.files.read(path)
-    if path.suffix.lower() == ".pem":
-        encrypted = b"ENCRYPTED" in data
-        return identities.load_pem(data, data, _password(host, path) if encrypted else None)
-    return identities.load_p12(data, _password(host, path))
+    try:
+        if path.suffix.lower() == ".pem":
+            encrypted = b"ENCRYPTED" in data
+            return identities.load_pem(data, data, _password(host, path) if encrypted else None)
+        return identities.load_p12(data, _password(host, path))
+    except ReleaseError as error:
+        raise error.at(str(path)) from None
 
 
 def _password(host: Host, path: Path) -> Secret:

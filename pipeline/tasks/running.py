@@ -27,6 +27,8 @@ def release(host: Host, path: str | None, *, as_json: bool, dry: bool, allow_dir
     with assembled(host, configuration, writes=not dry, allow_dirty=allow_dirty) as (context, plan):
         announce(host, configuration, plan)
         if dry:
+            for error in dict.fromkeys(map(str, configuration.unready)):
+                host.console.say(f"not ready: {error}")
             _show_steps(context, plan, as_json=as_json)
             return
         plan, ran = order.release(context, plan)

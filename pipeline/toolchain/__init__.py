@@ -65,6 +65,13 @@ class Toolchain(Protocol):
         """Tool → version, of everything whose change could change what is made."""
         ...
 
+    def make_ready(self) -> None:
+        """Open what only a real release cannot make for itself, identity and credentials, before anything is built.
+
+        Raises ConfigurationError, CredentialsError.
+        """
+        ...
+
     def compiler(self) -> Mapping[str, str]:
         """Environment variables that a build command needs to find clang: CC and what it wants."""
         ...

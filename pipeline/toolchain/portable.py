@@ -53,6 +53,10 @@ class PortableToolchain:
                 self._opened = self._open_services()
             return self._opened
 
+    def make_ready(self) -> None:
+        if self._world is World.REAL:
+            _ = self.services
+
     def versions(self) -> Mapping[str, str]:
         found = {"python": platform.python_version()}
         for package in ("cryptography", "asn1crypto", "lief", "ziglang"):

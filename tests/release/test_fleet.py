@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,6 +121,83 @@ def test_a_missing_file_a_link_and_a_stranger_architecture_are_refused(
     (folder / "meshagent").symlink_to(fleet.folders["x86_64"] / "meshagent")
     assert adopt(third, fleet, "x86_64", folder=folder).code == 9
     assert adopt(third, fleet, "x86_64", folder=fleet.folders["arm64"]).code == 9
+
+
+def test_a_file_that_nobody_named_is_refused(fleet: Fleet, third: Workshop, tmp_path: Path) -> None:
+    """One file or folder more than build.json names: exit 9, and its name."""
+    folder = travelled(fleet, "x86_64", tmp_path / "sent")
+    (folder / "libextra.dylib").write_bytes(b"x")
+    ran = adopt(third, fleet, "x86_64", folder=folder)
+    assert ran.code == 9
+    assert "holds libextra.dylib, which build.json does not name" in ran.err
+    assert not (third.outputs / "unsigned").exists()
+
+
+def test_architectures_swapped_are_refused(fleet: Fleet, third: Workshop, tmp_path: Path) -> None:
+    """The other machine's binaries under this one's record; and under a record made to fit them: exit 9, named."""
+    folder = travelled(fleet, "x86_64", tmp_path / "sent")
+    for name in ("meshagent", "DEBUG_meshagent"):
+        (folder / name).write_bytes((fleet.folders["arm64"] / name).read_bytes())
+    ran = adopt(third, fleet, "x86_64", folder=folder)
+    assert ran.code == 9
+    assert "meshagent: is not the file that build.json names" in ran.err
+    record = json.loads((folder / "build.json").read_text())
+    for one in record["outputs"]:
+        data = (folder / Path(one["path"]).name).read_bytes()
+        one.update(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
+    data = json.dumps(record).encode()
+    (folder / "build.json").write_bytes(data)
+    lying = adopt(third, fleet, "x86_64", folder=folder, expect=hashlib.sha256(data).hexdigest())
+    assert lying.code == 9
+    assert "built for arm64 instead of x86_64" in lying.err
+
+
+def test_another_version_is_refused(fleet: Fleet, third: Workshop) -> None:
+    """The same commit under another SOURCE_DATE_EPOCH is another version."""
+    words = ("--adopt", str(fleet.folders["x86_64"]), "--expect", fleet.digests["x86_64"])
+    ran = third.invoke("build", *words, environment={"SOURCE_DATE_EPOCH": "1790000000"})
+    assert ran.code == 9
+    assert "was built with another version: 26.1121.0615" in ran.err
+
+
+_REAL = """
+[sign]
+identity = "bin/identity.pem"
+[notary]
+credentials = "bin/notary.json"
+[provenance]
+key = "bin/provenance.pem"
+"""
+
+
+def test_a_builder_has_no_keys(third: Workshop) -> None:
+    """A real release's builder builds without the keys; who signs is told the first that is missing, before a build."""
+    third.configure(world="real", more=_REAL)
+    dry = third.invoke("release", "--dry")
+    assert dry.code == 0, dry.err
+    assert dry.err.count("not ready: release.toml line ") == 3
+    whole = third.invoke("release")
+    assert whole.code == 2
+    assert not (third.outputs / "unsigned").exists()
+    built = third.invoke("build", "--arch", "x86_64", "--arch", "arm64")
+    assert built.code == 0, built.err
+    alone = third.invoke("sign")
+    assert alone.code == 2
+    for ran in (whole, alone):
+        assert re.search(r"release\.toml line \d+, key \[sign\]\.identity: no such file", ran.err)
+
+
+def test_keys_that_are_none_stop_a_real_release_before_its_build(third: Workshop) -> None:
+    """The identity is opened first: what is none is an error before the compiler starts."""
+    third.configure(world="real", more=_REAL.partition("[provenance]")[0])
+    (third.folder / "bin").mkdir()
+    for name in ("identity.pem", "notary.json"):
+        (third.folder / "bin" / name).write_text("no key")
+        (third.folder / "bin" / name).chmod(0o600)
+    ran = third.invoke("release", "--allow-dirty")
+    assert ran.code in (2, 10)
+    assert "identity.pem" in ran.err
+    assert not (third.outputs / "unsigned").exists()
 
 
 def test_another_commit_is_refused(fleet: Fleet, third: Workshop) -> None:

@@ -70,6 +70,10 @@ class AppleToolchain:
         self._beginning = Lock()
         self._works = itertools.count()
 
+    def make_ready(self) -> None:
+        if self._world is World.REAL:
+            _ = self._identity
+
     def versions(self) -> Mapping[str, str]:
         return self._versions
 
