@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import stat
 import subprocess
@@ -11,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from builders.clients import need
-from builders.workshop import ROOT, clean_environment
+from builders.clone import fresh_clone, run
+from builders.workshop import ROOT
 from fakes import launchctl
 
 from pipeline import launchd
@@ -30,31 +30,11 @@ CREDENTIALS = re.compile(
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh clone of this checkout's files in a path with spaces, its .venv this interpreter, templates copied."""
-    folder = tmp_path_factory.mktemp("a fresh") / "clone of it"
-    folder.mkdir()
-    listed = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    names = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True).stdout.split(b"\0")
-    for name in (os.fsdecode(name) for name in names if name):
-        if not name.startswith(("tests/", "docs/", "fuzz/")) and (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes((ROOT / name).read_bytes())
-            (folder / name).chmod((ROOT / name).stat().st_mode)
-    git = ("git", "-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false")
-    for words in (("init", "-q"), ("add", "-A"), ("commit", "-q", "-m", "A clone")):
-        subprocess.run([*git, *words], cwd=folder, check=True, capture_output=True)
-    invoke = folder / ".venv" / "bin" / "invoke"
-    invoke.parent.mkdir(parents=True)
-    invoke.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m invoke "$@"\n')
-    invoke.chmod(0o755)
-    done = run(folder, folder, ".venv/bin/invoke", "templates.copy")
+    folder = tmp_path_factory.mktemp("a fresh")
+    clone = fresh_clone(folder / "clone of it", folder / "zig")
+    done = run(clone, clone / ".venv/bin/invoke", "templates.copy")
     assert done.returncode == 0, done.stderr
-    return folder
-
-
-def run(clone: Path, cwd: Path, program: str, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [clone / program, *words], cwd=cwd, env=clean_environment(), capture_output=True, text=True, check=False
-    )
+    return clone
 
 
 def test_every_template_is_copied_and_ignored_by_git(clone: Path) -> None:
@@ -68,20 +48,20 @@ def test_every_template_is_copied_and_ignored_by_git(clone: Path) -> None:
 
 def test_they_run_in_rehearsal_from_another_folder(clone: Path, tmp_path: Path) -> None:
     """Dry first, then a whole rehearsal, then onto a machine below a root: all from elsewhere, spaces in the path."""
-    dry = run(clone, tmp_path, "bin/sign-and-notarize", "--dry")
+    dry = run(tmp_path, clone / "bin/sign-and-notarize", "--dry")
     assert dry.returncode == 0, dry.stderr
     assert dry.stdout.startswith("build      would run")
-    both = run(clone, tmp_path, "bin/test-meshagent", "--dry", "--git-pull")
+    both = run(tmp_path, clone / "bin/test-meshagent", "--dry", "--git-pull")
     assert both.returncode == 0, both.stderr
     assert both.stdout.startswith("would run git -C ")
-    assert not (clone / "build" / "macos").exists()
-    whole = run(clone, tmp_path, "bin/sign-and-notarize")
+    assert [path.name for path in (clone / "build" / "macos").iterdir()] == ["zig"]
+    whole = run(tmp_path, clone / "bin/sign-and-notarize")
     assert whole.returncode == 0, whole.stderr
     assert (clone / "build" / "macos" / "release.json").is_file()
     root = tmp_path / "a machine"
     launchctl.put(root, 502)
     words = ("--root", str(root), "--user", "502", "--refresh-plists")
-    deployed = run(clone, tmp_path, "bin/test-meshagent", *words)
+    deployed = run(tmp_path, clone / "bin/test-meshagent", *words)
     assert deployed.returncode == 0, deployed.stderr
     assert "nothing to do" in deployed.stderr
     assert set(launchctl.loaded(root)) == {"system/meshagent", "gui/502/meshagent-agent"}
@@ -97,9 +77,9 @@ def test_a_changed_copy_is_never_written_over(clone: Path) -> None:
     template.write_text(kept + "# a new line of the template\n")
     other.write_text(kept_other + "# newer\n")
     try:
-        listed = run(clone, clone, ".venv/bin/invoke", "templates.list").stdout
+        listed = run(clone, clone / ".venv/bin/invoke", "templates.list").stdout
         assert re.search(rf"{SCRIPTS[0]} +changed by you, and the template is newer", listed)
-        done = run(clone, clone, ".venv/bin/invoke", "templates.copy")
+        done = run(clone, clone / ".venv/bin/invoke", "templates.copy")
         assert done.returncode == 0, done.stderr
         assert copy.read_text() == kept + "# mine\n"
         assert "+# a new line of the template" in done.stdout
@@ -115,11 +95,11 @@ def test_a_file_that_is_no_copy_is_left_alone(clone: Path, tmp_path: Path) -> No
     """Another file or a link of a template's name stays as it is; an unknown name is refused."""
     (tmp_path / SCRIPTS[0]).write_text("mine")
     (tmp_path / SCRIPTS[1]).symlink_to("nowhere")
-    done = run(clone, clone, ".venv/bin/invoke", "templates.copy", "--to", str(tmp_path))
+    done = run(clone, clone / ".venv/bin/invoke", "templates.copy", "--to", str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert (tmp_path / SCRIPTS[0]).read_text() == "mine"
     assert (tmp_path / SCRIPTS[1]).is_symlink()
-    assert run(clone, clone, ".venv/bin/invoke", "templates.copy", "--only", "x").returncode == 2
+    assert run(clone, clone / ".venv/bin/invoke", "templates.copy", "--only", "x").returncode == 2
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
