@@ -18,10 +18,12 @@ from functools import lru_cache
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.utils import CryptographyDeprecationWarning
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, SignatureAlgorithmOID
 
 from pipeline.codesign import der
 from pipeline.errors import MalformedFile, VerificationError
@@ -187,10 +189,23 @@ def verify_belonging(certificates: Sequence[bytes], chain: Sequence[bytes]) -> N
 
 
 def _is_issued(certificate: x509.Certificate, issuer: bytes) -> bool:
+    by = load_certificate(issuer)
     try:
-        certificate.verify_directly_issued_by(load_certificate(issuer))
+        if certificate.signature_algorithm_oid == SignatureAlgorithmOID.RSA_WITH_SHA1:
+            return _is_issued_with_sha1(certificate, by)
+        certificate.verify_directly_issued_by(by)
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
+    return True
+
+
+def _is_issued_with_sha1(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """cryptography judges no SHA-1 in certificates. Apple's policy for code signing does: until 2021 developers had
+    theirs from an authority whose own was signed so (SecPolicyCreateCodeSigning asks for no hash)."""
+    key = issuer.public_key()
+    if certificate.issuer != issuer.subject or not isinstance(key, RSAPublicKey):
+        return False
+    key.verify(certificate.signature, certificate.tbs_certificate_bytes, PKCS1v15(), SHA1())
     return True
 
 

@@ -110,6 +110,20 @@ def test_a_chain_is_ordered_whatever_order_it_comes_in() -> None:
     assert order_chain(chain[0], strangers) == chain[:1]
 
 
+def test_a_chain_of_before_2021_is_signed_with_sha1() -> None:
+    """Developers had their certificates from an authority that Apple's root had signed so; a changed byte shows."""
+    chain = real_chain("growl-1.3")
+    names = [common_name(load_certificate(one)) for one in chain]
+    assert names[1:] == ["Apple Worldwide Developer Relations Certification Authority", "Apple Root CA"]
+    at = load_certificate(chain[0]).not_valid_before_utc + timedelta(days=1)
+    verify_chain(chain, APPLE_ROOTS, purpose=CODE_SIGNING, at=at)
+    forged = chain[1].replace(b"160214185635Z", b"360214185635Z")
+    assert forged != chain[1]
+    assert order_chain(forged, chain) == (forged,)
+    with pytest.raises(VerificationError, match="is not signed by 'Apple Root CA'"):
+        verify_chain((chain[0], forged, chain[2]), APPLE_ROOTS, purpose=CODE_SIGNING, at=at)
+
+
 @pytest.mark.parametrize("name", BY_CODESIGN)
 def test_real_chains_hold(name: str) -> None:
     """At a time when all their certificates were valid, for signing code and for nothing else."""
