@@ -13,15 +13,14 @@ that of `der_plist.c` in Security 59754 (macOS 11), read in the source.
 
 from __future__ import annotations
 
-import plistlib
 import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
-from xml.parsers.expat import ExpatError
 
 from pipeline.codesign import der
+from pipeline.codesign.property_list import parse_plist
 from pipeline.errors import MalformedFile, SigningError
 
 # A property list of entitlements is a few hundred bytes, and AMFI has no use for a deep one; the limits keep a hostile
@@ -64,16 +63,9 @@ def parse_property_list(xml: bytes, *, what: str = "the property list") -> dict[
     """The values of any property list that a signature holds, read in the same lenient way. Raises MalformedFile."""
     if len(xml) > LARGEST_XML:
         raise MalformedFile(f"{what}: {len(xml)} bytes; the most that is read is {LARGEST_XML}")
-    text = xml.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
-    if not text.startswith(b"<"):
+    if xml.startswith(b"bplist"):
         raise MalformedFile(f"{what}: no property list in XML")
-    try:
-        values = plistlib.loads(text, fmt=plistlib.FMT_XML)
-    # plistlib has no error of its own for XML: what its handlers stumble over comes out as it is.
-    except (ExpatError, ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
-        raise MalformedFile(f"{what}: no property list in XML: {error}") from error
-    if not isinstance(values, dict):
-        raise MalformedFile(f"{what}: not a dictionary")
+    values = parse_plist(xml, what)
     _check_depth(values)
     return values
 

@@ -66,9 +66,7 @@ def unique_name(image: Image) -> str:
 
 def parse_info_plist(data: bytes) -> dict[str, Any]:
     """The dictionary of an Info.plist, XML or binary; SigningError if it is none."""
-    # A linked-in section may be padded with zeros.
-    content = data.rstrip(b"\0") if data.lstrip().startswith(b"<") else data
     try:
-        return parse_plist(content, "the Info.plist")
+        return parse_plist(data, "the Info.plist")
     except MalformedFile as error:
         raise SigningError(error.message) from error

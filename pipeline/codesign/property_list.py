@@ -9,8 +9,9 @@ from __future__ import annotations
 import base64
 import plistlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
-from xml.parsers.expat import ExpatError
+from xml.parsers.expat import ExpatError, ParserCreate
 
 from pipeline.errors import MalformedFile
 
@@ -19,6 +20,7 @@ LARGEST_SEAL = 64 * 1024 * 1024
 _DEEPEST = 16
 _LINE = 76
 _DEEPEST_INDENT = 8
+_BEFORE_XML = b"\xef\xbb\xbf \t\r\n"
 
 _HEADER = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -32,7 +34,7 @@ def parse_plist(data: bytes, what: str) -> dict[str, Any]:
     if len(data) > LARGEST_SEAL:
         raise MalformedFile(f"{what} has {len(data)} bytes; the most that is read is {LARGEST_SEAL}")
     try:
-        values = plistlib.loads(data)
+        values = _load_xml(data) if data.lstrip(_BEFORE_XML).startswith(b"<") else plistlib.loads(data)
     # plistlib has no error of its own for XML: what its handlers stumble over comes out as it is.
     except (
         plistlib.InvalidFileException,
@@ -45,10 +47,48 @@ def parse_plist(data: bytes, what: str) -> dict[str, Any]:
         RecursionError,
         MemoryError,
     ) as error:
-        raise MalformedFile(f"{what} is no property list ({type(error).__name__})") from error
+        told = f": {error}" if isinstance(error, ExpatError) else ""
+        raise MalformedFile(f"{what}: no property list ({type(error).__name__}{told})") from error
     if not isinstance(values, dict):
-        raise MalformedFile(f"{what} is no dictionary")
+        raise MalformedFile(f"{what}: not a dictionary")
     return values
+
+
+def _load_xml(data: bytes) -> object:
+    """What the first element says. CoreFoundation minds neither blanks before it nor anything behind it: a forgotten
+    end tag, or the zeros that a linked-in section is filled up with (CFPropertyList.c, parseXMLPropertyList)."""
+    xml = data.lstrip(_BEFORE_XML)
+    try:
+        return plistlib.loads(xml, fmt=plistlib.FMT_XML)
+    except ExpatError:
+        end = _end_of_element(xml)
+        if end is None:
+            raise
+    return plistlib.loads(xml[:end], fmt=plistlib.FMT_XML)
+
+
+def _end_of_element(xml: bytes) -> int | None:
+    """Where the first element of XML ends that is broken behind it; None where it is broken before."""
+    ends: list[int] = []
+    depth = 0
+    parser = ParserCreate()
+
+    def start(_name: str, _attributes: dict[str, str]) -> None:
+        nonlocal depth
+        depth += 1
+
+    def end(_name: str) -> None:
+        nonlocal depth
+        depth -= 1
+        if not depth:
+            at = parser.CurrentByteIndex
+            # At the end tag; behind the one tag of an element without content.
+            ends.append(xml.index(b">", at) + 1 if xml.startswith(b"</", at) else at)
+
+    parser.StartElementHandler, parser.EndElementHandler = start, end
+    with suppress(ExpatError):
+        parser.Parse(xml, True)
+    return ends[0] if ends else None
 
 
 def build_plist(values: Mapping[str, Any]) -> bytes:

@@ -127,3 +127,19 @@ def test_a_name_that_is_no_utf8_is_refused() -> None:
     """A key with bytes that are no UTF-8 cannot be written."""
     with pytest.raises(MalformedFile):
         build_plist({b"\xff".decode("utf-8", "surrogateescape"): True})
+
+
+@pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf", b"\n  "])
+@pytest.mark.parametrize("behind", [b"", b"\0\0\0", b"\n</xml>", b"<dict/>", b" more & more"])
+def test_what_stands_around_the_element_is_nothing(before: bytes, behind: bytes) -> None:
+    """CoreFoundation reads one element and stops; a real signature has entitlements with one end tag too many."""
+    xml = b'<?xml version="1.0"?><plist version="1.0"><dict><key>a</key><string>&lt;</string></dict></plist>'
+    assert parse_plist(before + xml + behind, "it") == {"a": "<"}
+    assert parse_plist(before + b"<dict/>" + behind, "it") == {}
+
+
+@pytest.mark.parametrize("broken", [b"<plist><dict></plist>", b"<plist><dict/>", b"</plist>", b"text <dict/>", b""])
+def test_what_is_broken_inside_is_refused(broken: bytes) -> None:
+    """Only what stands behind the element is let pass."""
+    with pytest.raises(MalformedFile, match="it"):
+        parse_plist(broken, "it")
