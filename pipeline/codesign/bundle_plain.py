@@ -14,7 +14,7 @@ from datetime import datetime
 from pipeline.codesign.bundle import SIGNATURE_FOLDER, Bundle
 from pipeline.codesign.cms import Identity, build_cms
 from pipeline.codesign.code_directory import CodeDirectory, HashType, build_code_directory, least_version
-from pipeline.codesign.decisions import SignatureInputs, decided
+from pipeline.codesign.decisions import SignatureInputs, decided, default_hash_types
 from pipeline.codesign.identifiers import canonical_identifier
 from pipeline.codesign.options import SigningOptions
 from pipeline.codesign.signature import Signature, parse_signature
@@ -39,8 +39,8 @@ PLAIN_FILES = frozenset(_NAMES.values())
 
 
 def plain_hash_types(options: SigningOptions) -> tuple[HashType, ...]:
-    """Those of the CodeDirectories that such a bundle gets."""
-    return options.hash_types or ((HashType.SHA1,) if options.era.sha1_only else (HashType.SHA256,))
+    """Those of the CodeDirectories that such a bundle gets: as code of an unknown platform."""
+    return options.hash_types or default_hash_types((), options.era)
 
 
 def sign_plain(
@@ -65,7 +65,7 @@ def sign_plain(
         info_plist=options.info_plist,
         hash_types=plain_hash_types(options),
     )
-    directories = [_directory(main, inputs, kind) for kind in inputs.hash_types]
+    directories = plain_directories(main, inputs)
     cms = b""
     if identity is not None:
         blobs = [one.blob for one in directories]
@@ -73,6 +73,11 @@ def sign_plain(
     slots = [Slot.CODE_DIRECTORY, *ALTERNATE_SLOTS]
     files = {_NAMES[slot]: one.blob for slot, one in zip(slots, directories, strict=False)}
     return {**files, _NAMES[Slot.REQUIREMENTS]: inputs.requirements, _NAMES[Slot.CMS]: cms}
+
+
+def plain_directories(main: Source, inputs: SignatureInputs) -> list[CodeDirectory]:
+    """The CodeDirectories of what has no pages, that of slot 0 first."""
+    return [_directory(main, inputs, kind) for kind in inputs.hash_types]
 
 
 def read_plain(tree: Tree, bundle: Bundle) -> Signature | None:

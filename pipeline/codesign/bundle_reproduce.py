@@ -1,18 +1,24 @@
 """Does our engine give an existing bundle's own bytes? Every CodeDirectory in it, and every seal.
 
-Executables are signed again as `reproduce` does it; a seal is built again from the bundle's files, and from what the
-signatures of nested code say. Unsigned code has nothing to be compared with and is left out.
+Executables are signed again as `reproduce` does it, and so is the Info.plist of a bundle that has none; a seal is built
+again from the bundle's files, and from what the signatures of nested code say. Unsigned code has nothing to be compared
+with and is left out.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from pipeline.codesign.bundle import Bundle, relative
-from pipeline.codesign.bundle_code import find_code, parts
+from pipeline.codesign.bundle import Bundle, find_bundle, relative, versions
+from pipeline.codesign.bundle_code import Code, find_code, parts
+from pipeline.codesign.bundle_plain import ARCHITECTURE, plain_directories, read_plain
+from pipeline.codesign.decisions import Machine, default_hash_types
+from pipeline.codesign.describe import form_of
+from pipeline.codesign.eras import ERAS
 from pipeline.codesign.property_list import LARGEST_SEAL, parse_plist
-from pipeline.codesign.reproduce import FileReproduction, reproduce
-from pipeline.codesign.seal import build_seal, rules_of
+from pipeline.codesign.reproduce import FileReproduction, Mode, Reproduction, recorded_inputs, reproduce
+from pipeline.codesign.seal import NestedSeal, build_seal
 from pipeline.codesign.seal_nested import nested_seal
 from pipeline.codesign.signature import Signature, read_signature
 from pipeline.codesign.tree import Tree
@@ -22,7 +28,8 @@ from pipeline.macho import read_all, read_slices
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeReproduction:
-    """One Mach-O file, and the seal of the bundle that it is the executable of. `path` is the tree's."""
+    """One Mach-O file, or what stands for it in a bundle without one, and the seal of the bundle that it is the
+    executable of. `path` is the tree's."""
 
     path: str
     file: FileReproduction
@@ -39,39 +46,87 @@ def reproduce_bundle(tree: Tree, name: str) -> tuple[CodeReproduction, ...]:
 
     Raises VerificationError where that is not signed and sealed.
     """
-    found = []
-    for code in find_code(tree, name=name):
-        try:
-            with tree.open(code.path) as source:
-                slices = read_slices(source)
-                signatures = [signature for one in slices if (signature := read_signature(one)) is not None]
-                if len(signatures) == len(slices):
-                    again = reproduce(source, slices)
-                    seal = _is_same_seal(tree, code.bundle, signatures[0]) if code.bundle else None
-                    found.append(CodeReproduction(path=code.path, file=again, seal=seal))
-        except ReleaseError as error:
-            raise error.at(code.path) from error.__cause__
-    if not found or found[-1].seal is None:
+    found = list(_plain_bundles(tree, "", name)) + [
+        again for code in find_code(tree, name=name) if (again := _code(tree, code)) is not None
+    ]
+    own = {find_bundle(tree, name=name, version=one).main_file for one in versions(tree, "") or (None,)}
+    if not any(one.path in own and one.seal is not None for one in found):
         raise VerificationError("not signed and sealed", where=name)
-    return tuple(found)
+    return tuple(sorted(found, key=lambda one: one.path in own))
+
+
+def _code(tree: Tree, code: Code) -> CodeReproduction | None:
+    try:
+        with tree.open(code.path) as source:
+            slices = read_slices(source)
+            signatures = [signature for one in slices if (signature := read_signature(one)) is not None]
+            if len(signatures) != len(slices):
+                return None
+            seal = _is_same_seal(tree, code.bundle, signatures[0]) if code.bundle else None
+            return CodeReproduction(path=code.path, file=reproduce(source, slices), seal=seal)
+    except ReleaseError as error:
+        raise error.at(code.path) from error.__cause__
+
+
+def _plain_bundles(tree: Tree, root: str, name: str = "") -> Iterator[CodeReproduction]:
+    """The signed bundles without an executable, this one and those inside."""
+    for version in versions(tree, root) or (None,):
+        bundle = find_bundle(tree, root, name=name, version=version)
+        for part in parts(tree, bundle):
+            if part.is_bundle:
+                yield from _plain_bundles(tree, part.path)
+        signature = read_plain(tree, bundle) if not bundle.has_executable else None
+        if signature is not None:
+            seal = _is_same_seal(tree, bundle, signature)
+            yield CodeReproduction(path=bundle.main_file, file=_plain(tree, bundle, signature), seal=seal)
+
+
+def _plain(tree: Tree, bundle: Bundle, signature: Signature) -> FileReproduction:
+    directories = [one.blob for one in signature.directories]
+    hash_types = tuple(one.hash_type for one in signature.directories)
+    with tree.open(bundle.main_file) as main:
+        fitting = [
+            era
+            for era in ERAS
+            if [one.blob for one in plain_directories(main, recorded_inputs(signature, era))] == directories
+        ]
+    own = [era for era in fitting if hash_types == default_hash_types((), era)]
+    matches = tuple((era.name, Mode.FRESH) for era in own or fitting)
+    one = Reproduction(
+        arch=ARCHITECTURE,
+        form=form_of(signature),
+        matches=matches,
+        superblob_matches=matches,
+        told=() if own or not fitting else ("digest-algorithm",),
+    )
+    return FileReproduction(slices=(one,), whole_file=matches)
 
 
 def _is_same_seal(tree: Tree, bundle: Bundle, signature: Signature) -> bool | None:
-    """By codesign's own rules or, where the seal records others, by those: they were given to codesign."""
+    """By the rules that the seal records: they are codesign's own, or were given to it."""
     if tree.entry(bundle.seal_path) is None:
         return None
     with tree.open(bundle.seal_path) as source:
         existing = read_all(source, LARGEST_SEAL)
-    nested = {
-        relative(part.path, bundle.base) or "": nested_seal(tree, part.path)
-        for part in parts(tree, bundle)
-        if part.nested
-    }
-    hash_types = [directory.hash_type for directory in signature.directories]
     recorded = parse_plist(existing, "CodeResources")
-    for tables in (rules_of(tree, bundle), (recorded.get("rules"), recorded.get("rules2"))):
-        if not (isinstance(tables[0], dict) and isinstance(tables[1], dict)):
-            continue
-        if build_seal(tree, bundle, hash_types, nested, (tables[0], tables[1])) == existing:
-            return True
-    return False
+    rules, rules2 = recorded.get("rules"), recorded.get("rules2")
+    if not (isinstance(rules, dict) and isinstance(rules2, dict | None)):
+        return False
+    hash_types = [directory.hash_type for directory in signature.directories]
+    nested = _nested(tree, bundle, recorded.get("files2")) if rules2 is not None else {}
+    return build_seal(tree, bundle, hash_types, nested, (rules, rules2)) == existing
+
+
+def _nested(tree: Tree, bundle: Bundle, sealed: object) -> Mapping[str, NestedSeal]:
+    """What a seal says of nested code, as the kind of machine says it that made this one."""
+    paths = {relative(part.path, bundle.base) or "": part.path for part in parts(tree, bundle) if part.nested}
+    said: Mapping[str, NestedSeal] = {}
+    for machine in Machine:
+        said = {inside: nested_seal(tree, path, machine) for inside, path in paths.items()}
+        if isinstance(sealed, dict) and all(_is_said(sealed.get(inside), one) for inside, one in said.items()):
+            break
+    return said
+
+
+def _is_said(entry: object, code: NestedSeal) -> bool:
+    return isinstance(entry, dict) and entry.get("cdhash") == code.cdhash

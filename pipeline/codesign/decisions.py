@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import Any
 
 from pipeline.codesign.certificates import team_identifier
@@ -24,6 +25,14 @@ from pipeline.errors import SigningError
 from pipeline.macho import MachSlice, Window, read_all
 
 PAGE_SIZES = (4096, 8192, 16384, 32768, 65536)
+
+
+class Machine(Enum):
+    """What codesign runs on, with the architectures that are native there, the best first (NXFindBestFatArch)."""
+
+    APPLE_SILICON = ("arm64e", "arm64")
+    INTEL = ("x86_64h", "x86_64")
+
 
 SlotHash = Callable[[HashType], bytes]
 """The hash of a special slot's content, for a CodeDirectory of some hash type."""
@@ -47,6 +56,8 @@ class SignatureInputs:
     """Slot → DER."""
     runtime_version: int | None = None
     page_size: int | None = None
+    datasize: int | None = None
+    """Bytes to set aside for the signature; None: as codesign estimates them."""
     platform: int = 0
 
 
@@ -97,16 +108,14 @@ def decided(
     )
 
 
-def native_slice(slices: Sequence[MachSlice]) -> MachSlice:
-    """The slice that a Mac with Apple silicon takes: arm64e, else arm64, else x86_64, else the first.
+def native_slice(slices: Sequence[MachSlice], machine: Machine = Machine.APPLE_SILICON) -> MachSlice:
+    """The slice that is the signing machine's own; where it has none, the first (Security `macho++.cpp`).
 
-    codesign reads an embedded Info.plist and the UUID of a generated identifier from the signing machine's own slice.
+    codesign reads an embedded Info.plist and the UUID of a generated identifier from it, and what a seal says of nested
+    code.
     """
-    for arch in ("arm64e", "arm64", "x86_64"):
-        for one in slices:
-            if one.arch == arch:
-                return one
-    return slices[0]
+    found = (one for arch in machine.value for one in slices if one.arch == arch)
+    return next(found, slices[0])
 
 
 def embedded_info_plist(one: MachSlice) -> bytes | None:
@@ -118,12 +127,14 @@ def embedded_info_plist(one: MachSlice) -> bytes | None:
     return read_all(Window(one.source, section.offset, section.size))
 
 
-def default_hash_types(slices: Sequence[MachSlice], era: Era) -> tuple[HashType, ...]:
-    """SHA-256, with SHA-1 before it where a deployment target asks for it."""
+def default_hash_types(
+    slices: Sequence[MachSlice], era: Era, machine: Machine = Machine.APPLE_SILICON
+) -> tuple[HashType, ...]:
+    """SHA-256, with SHA-1 before it where a deployment target asks for it, or where there is no slice to say one."""
     if era.sha1_only:
         return (HashType.SHA1,)
-    asked = [native_slice(slices)] if era.sha1_by_native_slice else slices
-    if any(_needs_sha1(one, era) for one in asked):
+    asked = [native_slice(slices, machine)] if slices and era.sha1_by_native_slice else slices
+    if any(_needs_sha1(one, era) for one in asked) or (not slices and era.sha1_without_platform):
         return (HashType.SHA1, HashType.SHA256)
     return (HashType.SHA256,)
 

@@ -2,7 +2,8 @@
 
 The work is done by Security.framework, so the macOS of the signing machine decides the bytes, not the Xcode. Rules come
 from the published sources (github.com/apple-oss-distributions/Security, the project version beside each era) and were
-tried on binaries that Apple's codesign signed; 10.13 stands for 10.13.4 to 10.14, whose sources are not published.
+tried on binaries that Apple's codesign signed; 10.13 stands for 10.13 and 10.14, whose later sources are not published,
+10.11 for 10.10 and 10.11.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Era:
     """Platform → deployment target below which SHA-1 is added; a platform that is not named never has it."""
     sha1_without_platform: bool
     sha1_by_native_slice: bool
-    """Does the native slice alone decide for all? If not, one slice that needs SHA-1 is enough."""
+    """Does the signing machine's native slice alone decide for all? If not, one slice that needs SHA-1 is enough."""
     entitlements_on_libraries: bool
     """Is the XML (never the DER) of entitlements written into what is no executable?"""
     entitlements_der: DerForm | None
@@ -131,16 +132,20 @@ _10_13 = replace(
     sha1_below=MappingProxyType(_SINCE_10_13),
     cms_digests=False,
 )
+_10_12 = replace(_10_13, name="macos-10.12", security="57740", newest_directory=Version.LIMIT_64)
 _10_11 = replace(
-    _10_13,
+    _10_12,
     name="macos-10.11",
     security="57337",
     newest_directory=Version.TEAM,
     sha1_only=True,
     cms_cdhashes=False,
 )
+_10_9 = replace(_10_11, name="macos-10.9", security="55471", newest_directory=Version.SCATTER)
+# Before timestamps the room was smaller; no source is published, two slices that codesign signed in 2011 show it.
+_10_7 = replace(_10_9, name="macos-10.7", security="55148", cms_room=5000)
 
-ERAS = (_26, _15, _12, _11, _10_15, _10_13, _10_11)
+ERAS = (_26, _15, _12, _11, _10_15, _10_13, _10_12, _10_11, _10_9, _10_7)
 """Newest first."""
 DEFAULT_ERA = _26
 

@@ -17,6 +17,7 @@ from pipeline.macho.fields import unpack
 
 _RANGE = struct.Struct("<2I")
 _COMMAND_HEADER = 8
+_KINDS = (Magic.REQUIREMENT, Magic.WRAPPER)
 _KIND = struct.pack(">I", 1)
 _OR = struct.pack(">I", 7)
 # Some forty requirements of a hundred bytes each are the most that was seen.
@@ -35,8 +36,8 @@ def library_requirement(one: MachSlice) -> bytes | None:
     length = blob_length(data)
     if length > size:
         raise MalformedFile("LC_DYLIB_CODE_SIGN_DRS ends past its data")
-    entries = parse_superblob(data[:length], Magic.LIBRARY_DEPENDENCIES)
-    expressions = [_expression(entry.data) for entry in entries]
+    entries = parse_superblob(data[:length], Magic.LIBRARY_DEPENDENCIES, unused=True)
+    expressions = [_expression(entry.data) for entry in entries if entry.magic in _KINDS]
     if not expressions:
         return None
     # Prefix form: each further alternative puts one more "or" in front of all.

@@ -3,20 +3,25 @@
 The inputs are identifier, team, flags, platform, requirements, entitlements, constraints, the hashes of what lies
 outside the file (Info.plist, CodeResources) and the CMS; everything else is derived by the rules of an era. Each era is
 tried both ways in which a file comes to be signed: over an existing LC_CODE_SIGNATURE, and after it was removed.
+
+What codesign can also be told is taken from the signature only where no era's own rules give it: digest algorithms,
+page size and runtime version first, then the room for the CMS. A slice that was signed in another file, and joined or
+cut out since, needs the first as well: the slices beside it decided about its digest algorithms.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 from pipeline.codesign.allocation import deallocate
 from pipeline.codesign.code_directory import Flags, HashType
-from pipeline.codesign.decisions import SignatureInputs, SlotHash, default_hash_types
+from pipeline.codesign.decisions import Machine, SignatureInputs, SlotHash, default_hash_types
+from pipeline.codesign.describe import Form, form_of
 from pipeline.codesign.eras import ERAS, Era
 from pipeline.codesign.signature import Signature, read_signature
-from pipeline.codesign.signer import SignedSlice, lay_out, sign_slice
+from pipeline.codesign.signer import SignedSlice, default_page_size, lay_out, runtime_version, sign_slice
 from pipeline.codesign.superblob import CONSTRAINT_SLOTS, Slot
 from pipeline.errors import ReleaseError, VerificationError
 from pipeline.macho import BytesSource, MachSlice, Source, parse_image, size_of
@@ -31,14 +36,26 @@ class Mode(StrEnum):
     """After the signature was removed."""
 
 
+class _Told(IntEnum):
+    """What is taken from the signature although the rules say it too; each goes beyond the one before."""
+
+    NOTHING = 0
+    OPTIONS = 1
+    SIZE = 2
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reproduction:
     """One slice: the (era, mode) pairs that give all its CodeDirectories, newest era first; of these, those that give
     the whole SuperBlob."""
 
     arch: str
+    form: Form
     matches: tuple[tuple[str, Mode], ...]
     superblob_matches: tuple[tuple[str, Mode], ...]
+    told: tuple[str, ...] = ()
+    """Options of codesign that must have been given, since no era's own rules give the signature: digest-algorithm,
+    pagesize, runtime-version, signature-size."""
 
     @property
     def is_identical(self) -> bool:
@@ -68,33 +85,75 @@ def reproduce(source: Source, slices: Sequence[MachSlice]) -> FileReproduction:
     """Try every era on every slice of a signed file. Raises VerificationError where a slice is not signed."""
     remembered = [replace(one, source=_Remembering(one.source)) for one in slices]
     signatures = [_signature(one) for one in remembered]
-    found: list[list[tuple[Era, Mode, bool]]] = [[] for _ in slices]
+    found: list[list[_Match]] = [[] for _ in slices]
     whole_file: list[tuple[str, Mode]] = []
-    for era in ERAS:
-        for mode in Mode:
-            signed = [
-                _sign_again(one, signature, remembered, era, mode)
-                for one, signature in zip(remembered, signatures, strict=True)
-            ]
-            for number, (again, signature) in enumerate(zip(signed, signatures, strict=True)):
-                if again is not None and _blobs(again) == [each.blob for each in signature.directories]:
-                    found[number].append((era, mode, again.superblob == signature.superblob))
-            superblobs = [again.superblob if again else None for again in signed]
-            if superblobs == [each.superblob for each in signatures] and _is_whole_file(
-                source, remembered, signed, era
-            ):
-                whole_file.append((era.name, mode))
+    for told in _Told:
+        open_slices = [number for number, matches in enumerate(found) if not matches]
+        for era in ERAS if open_slices else ():
+            for mode in Mode:
+                signed = [
+                    _sign_again(one, signature, remembered, era, mode, told=told)
+                    for one, signature in zip(remembered, signatures, strict=True)
+                ]
+                for number in open_slices:
+                    if (match := _match(signed[number], signatures[number], era, mode, told)) is not None:
+                        found[number].append(match)
+                superblobs = [again.superblob if again else None for again in signed]
+                if superblobs == [each.superblob for each in signatures] and _is_whole_file(
+                    source, remembered, signed, era
+                ):
+                    whole_file.append((era.name, mode))
     return FileReproduction(
-        slices=tuple(
-            Reproduction(
-                arch=one.arch,
-                matches=tuple((era.name, mode) for era, mode, _whole in matches),
-                superblob_matches=tuple((era.name, mode) for era, mode, whole in matches if whole),
-            )
-            for one, matches in zip(slices, found, strict=True)
-        ),
+        slices=tuple(_result(*each, slices) for each in zip(slices, signatures, found, strict=True)),
         whole_file=tuple(whole_file),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Match:
+    era: Era
+    mode: Mode
+    told: _Told
+    whole: bool
+    """The whole SuperBlob too?"""
+
+
+def _match(again: SignedSlice | None, signature: Signature, era: Era, mode: Mode, told: _Told) -> _Match | None:
+    if again is None or _blobs(again) != [each.blob for each in signature.directories]:
+        return None
+    return _Match(era, mode, told, again.superblob == signature.superblob)
+
+
+def _result(
+    one: MachSlice, signature: Signature, matches: Sequence[_Match], slices: Sequence[MachSlice]
+) -> Reproduction:
+    return Reproduction(
+        arch=one.arch,
+        form=form_of(signature),
+        matches=tuple((match.era.name, match.mode) for match in matches),
+        superblob_matches=tuple((match.era.name, match.mode) for match in matches if match.whole),
+        told=_told(one, signature, matches[0], slices) if matches else (),
+    )
+
+
+def _told(one: MachSlice, signature: Signature, match: _Match, slices: Sequence[MachSlice]) -> tuple[str, ...]:
+    """What the signature has otherwise than the era's rules give it."""
+    first, era = signature.directories[0], match.era
+    differs = {
+        "digest-algorithm": _hash_types(signature) not in _default_hash_types(slices, era),
+        "pagesize": first.page_size != default_page_size(one, era),
+        "runtime-version": first.runtime != runtime_version(one, Flags(first.flags), era),
+        "signature-size": match.told is _Told.SIZE,
+    }
+    return tuple(name for name, yes in differs.items() if yes)
+
+
+def _hash_types(signature: Signature) -> tuple[HashType, ...]:
+    return tuple(directory.hash_type for directory in signature.directories)
+
+
+def _default_hash_types(slices: Sequence[MachSlice], era: Era) -> set[tuple[HashType, ...]]:
+    return {default_hash_types(slices, era, machine) for machine in Machine}
 
 
 def _signature(one: MachSlice) -> Signature:
@@ -109,17 +168,23 @@ def _blobs(signed: SignedSlice) -> list[bytes]:
 
 
 def _sign_again(
-    one: MachSlice, signature: Signature, slices: Sequence[MachSlice], era: Era, mode: Mode
+    one: MachSlice, signature: Signature, slices: Sequence[MachSlice], era: Era, mode: Mode, *, told: _Told
 ) -> SignedSlice | None:
     """The slice signed by the era's rules; None where these would not have given such a signature at all."""
-    hash_types = default_hash_types(slices, era)
-    if hash_types != tuple(directory.hash_type for directory in signature.directories):
+    if told is _Told.SIZE and not _is_codesigns_own(signature):
+        return None
+    if told is _Told.NOTHING and _hash_types(signature) not in _default_hash_types(slices, era):
         return None
     try:
         target = one if mode is Mode.RESIGN else _stripped(one, era)
-        return sign_slice(target, _recorded(signature, era, hash_types), lambda _directories: signature.cms)
+        return sign_slice(target, _inputs(one, signature, era, told), lambda _directories: signature.cms)
     except ReleaseError:
         return None
+
+
+def _is_codesigns_own(signature: Signature) -> bool:
+    """Does the CMS bear the mark of Apple's encoder? Other signers differ in nothing but the room that they leave."""
+    return bool(signature.cms) and form_of(signature) is Form.CODESIGN
 
 
 def _stripped(one: MachSlice, era: Era) -> MachSlice:
@@ -128,14 +193,23 @@ def _stripped(one: MachSlice, era: Era) -> MachSlice:
     return replace(one, image=image, size=without.size, source=without)
 
 
-def _recorded(signature: Signature, era: Era, hash_types: tuple[HashType, ...]) -> SignatureInputs:
+def _inputs(one: MachSlice, signature: Signature, era: Era, told: _Told) -> SignatureInputs:
+    recorded, first = recorded_inputs(signature, era), signature.directories[0]
+    if not told:
+        return recorded
+    size = one.image.signature.datasize if told is _Told.SIZE and one.image.signature else None
+    return replace(recorded, runtime_version=first.runtime, page_size=first.page_size, datasize=size)
+
+
+def recorded_inputs(signature: Signature, era: Era) -> SignatureInputs:
+    """What a signature says went into it, to be signed again by the rules of an era."""
     first = signature.directories[0]
     return SignatureInputs(
         era=era,
         identifier=first.identifier,
         team=first.team,
         flags=Flags(first.flags),
-        hash_types=hash_types,
+        hash_types=_hash_types(signature),
         requirements=signature.blob(Slot.REQUIREMENTS) or b"",
         entitlements=signature.payload(Slot.ENTITLEMENTS),
         info_plist=_recorded_hash(signature, Slot.INFO_PLIST),

@@ -116,29 +116,31 @@ def build_seal(
     bundle: Bundle,
     hash_types: Sequence[HashType],
     nested: Mapping[str, NestedSeal],
-    tables: tuple[RuleTable, RuleTable] | None = None,
+    tables: tuple[RuleTable, RuleTable | None] | None = None,
 ) -> bytes:
     """The bytes of `CodeResources` for a bundle.
 
     `hash_types` are those of its CodeDirectories; `nested` has an entry for each path of nested code, relative to
-    `base`; `tables` are other rules than codesign's own. Raises SigningError where something cannot be sealed,
-    MalformedFile for a name or a link that is no UTF-8.
+    `base`; `tables` are other rules than codesign's own, without `rules2` for a seal as it was before OS X 10.9.
+    Raises SigningError where something cannot be sealed, MalformedFile for a name or a link that is no UTF-8.
     """
     rules, rules2 = tables or rules_of(tree, bundle)
     found = list(walk(tree, bundle.base, RuleSet(rules, main_file=bundle.main_in_base)))
-    found2 = list(walk(tree, bundle.base, RuleSet(rules2, main_file=bundle.main_in_base)))
+    found2 = []
+    if rules2 is not None:
+        found2 = list(walk(tree, bundle.base, RuleSet(rules2, main_file=bundle.main_in_base)))
     old_files = {one.path for one in found if one.kind is EntryKind.FILE}
     new_files = {one.path for one in found2 if one.kind is EntryKind.FILE and not one.nested}
     algorithms = {HashType.SHA1.algorithm, *(kind.algorithm for kind in hash_types)}
     digests = _digests(tree, bundle.base, sorted(old_files | new_files), sorted(algorithms))
-    return build_plist(
-        {
-            "files": {one.path: _old_value(one, digests) for one in found if one.path in old_files},
-            "files2": {one.path: _value(tree, bundle.base, one, digests, hash_types, nested) for one in found2},
-            "rules": rules,
-            "rules2": rules2,
-        }
-    )
+    sealed: dict[str, Any] = {
+        "files": {one.path: _old_value(one, digests) for one in found if one.path in old_files},
+        "rules": rules,
+    }
+    if rules2 is not None:
+        sealed["files2"] = {one.path: _value(tree, bundle.base, one, digests, hash_types, nested) for one in found2}
+        sealed["rules2"] = rules2
+    return build_plist(sealed)
 
 
 def _digests(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pipeline.codesign.bundle import find_bundle
 from pipeline.codesign.bundle_plain import read_plain
 from pipeline.codesign.code_directory import Flags
-from pipeline.codesign.decisions import native_slice
+from pipeline.codesign.decisions import Machine, native_slice
 from pipeline.codesign.requirements import designated, requirement_text
 from pipeline.codesign.seal import NestedSeal
 from pipeline.codesign.signature import Signature, read_signature
@@ -17,11 +17,11 @@ from pipeline.errors import NotSupported, ReleaseError, SigningError
 from pipeline.macho import Source, read_slices
 
 
-def nested_seal(tree: Tree, path: str) -> NestedSeal:
+def nested_seal(tree: Tree, path: str, machine: Machine = Machine.APPLE_SILICON) -> NestedSeal:
     """CDHash and requirement of signed code at a path in a tree, a Mach-O file or a bundle.
 
-    The native slice speaks for all (see `native_slice`); ad-hoc code is recognised by the CDHashes of every slice.
-    Raises SigningError, with the path, where a slice is not signed.
+    The machine's native slice speaks for all (see `native_slice`); ad-hoc code is recognised by the CDHashes of every
+    slice. Raises SigningError, with the path, where a slice is not signed.
     """
     entry = tree.entry(path)
     main = path
@@ -35,15 +35,15 @@ def nested_seal(tree: Tree, path: str) -> NestedSeal:
             return _seal([signature])
     with tree.open(main) as source:
         try:
-            return _seal(_signatures(source))
+            return _seal(_signatures(source, machine))
         except ReleaseError as error:
             raise error.at(main) from error.__cause__
 
 
-def _signatures(source: Source) -> list[Signature]:
+def _signatures(source: Source, machine: Machine) -> list[Signature]:
     """Of every slice, the native one's first."""
     slices = read_slices(source)
-    native = native_slice(slices)
+    native = native_slice(slices, machine)
     found = []
     for one in (native, *(other for other in slices if other is not native)):
         signature = read_signature(one)

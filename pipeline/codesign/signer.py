@@ -135,7 +135,7 @@ def sign_slice(one: MachSlice, inputs: SignatureInputs, make_cms: MakeCms) -> Si
         directory_size(era.newest_directory, replace(draft, code=bytes(pages * draft.hash_type.size)))
         for draft in drafts
     ]
-    room = allocate(one, estimate(era, [blob.data for blob in blobs], sizes), era)
+    room = allocate(one, inputs.datasize or estimate(era, [blob.data for blob in blobs], sizes), era)
     code = _page_hashes(room.code, inputs.hash_types, page_size)
     directories = tuple(
         _finish(replace(draft, code=code[draft.hash_type], code_limit=room.code.size), era) for draft in drafts
@@ -208,7 +208,7 @@ def _directory(
         version=inputs.era.newest_directory,
         flags=inputs.flags,
         identifier=inputs.identifier,
-        team=inputs.team,
+        team=inputs.team if inputs.era.newest_directory >= Version.TEAM else None,
         hash_type=hash_type,
         page_size=page_size,
         code_limit=0,
@@ -218,7 +218,7 @@ def _directory(
         exec_segment_base=base,
         exec_segment_limit=limit,
         exec_segment_flags=segment_flags,
-        runtime=_runtime(one, inputs),
+        runtime=runtime_version(one, inputs.flags, inputs.era, inputs.runtime_version),
     )
 
 
@@ -235,11 +235,12 @@ def _exec_segment(one: MachSlice, inputs: SignatureInputs) -> tuple[int, int, in
     return text.fileoff, text.filesize, flags
 
 
-def _runtime(one: MachSlice, inputs: SignatureInputs) -> int:
-    if not inputs.flags & Flags.RUNTIME or inputs.era.newest_directory < Version.RUNTIME:
+def runtime_version(one: MachSlice, flags: Flags, era: Era, given: int | None = None) -> int:
+    """The version of the hardened runtime where the flag asks for one: that which is given, or the SDK's."""
+    if not flags & Flags.RUNTIME or era.newest_directory < Version.RUNTIME:
         return 0
-    if inputs.runtime_version:
-        return inputs.runtime_version
+    if given:
+        return given
     return one.image.build.sdk if one.image.build else 0
 
 

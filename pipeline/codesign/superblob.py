@@ -154,8 +154,10 @@ def build_superblob(blobs: Iterable[Blob], magic: int = Magic.EMBEDDED_SIGNATURE
     return build_blob(magic, payload)
 
 
-def parse_superblob(data: bytes, magic: int = Magic.EMBEDDED_SIGNATURE) -> tuple[Blob, ...]:
+def parse_superblob(data: bytes, magic: int = Magic.EMBEDDED_SIGNATURE, *, unused: bool = False) -> tuple[Blob, ...]:
     """The blobs of a SuperBlob, in the order of its index.
+
+    `unused` allows entries without a blob, whose offset is 0: the linker writes them for libraries without a signature.
 
     `data` is exactly the SuperBlob. Raises MalformedFile where blobs overlap or bytes that belong to none are not zero:
     codesign leaves no such bytes, LLVM's linker aligns the first blob, and nothing else covers them.
@@ -169,6 +171,8 @@ def parse_superblob(data: bytes, magic: int = Magic.EMBEDDED_SIGNATURE) -> tuple
     blobs: list[Blob] = []
     places: list[tuple[int, int]] = []
     for slot, offset in entries:
+        if unused and offset == 0:
+            continue
         _magic, length = unpack(_BLOB, data, offset, slot_name(slot))
         if length < _BLOB.size or offset + length > len(data):
             raise MalformedFile(f"{slot_name(slot)}: {length} bytes at {offset:#x} end past the SuperBlob")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -12,15 +11,14 @@ from typing import Any
 from pipeline import disk, tickets
 from pipeline.codesign.bundle_describe import describe_bundle
 from pipeline.codesign.bundle_reproduce import reproduce_bundle
-from pipeline.codesign.describe import describe, differences, form_of, render
+from pipeline.codesign.describe import describe, differences, render
 from pipeline.codesign.reproduce import FileReproduction
 from pipeline.codesign.reproduce import reproduce as sign_again
 from pipeline.codesign.requirements import compile_requirement
-from pipeline.codesign.signature import read_signature
 from pipeline.codesign.verified import VerifiedSlice
 from pipeline.errors import ConfigurationError, ReleaseError, VerificationError
 from pipeline.host import Host
-from pipeline.macho import MachSlice, read_slices
+from pipeline.macho import read_slices
 from pipeline.tasks.signing import anchors_of, existing
 
 
@@ -48,13 +46,12 @@ def reproduce(host: Host, path: str, *, as_json: bool) -> None:
         try:
             slices = read_slices(opened)
             found = sign_again(opened, slices)
-            forms = _forms(slices)
         except ReleaseError as error:
             raise error.at(path) from None
     if as_json:
-        host.console.result(_document({"identical": found.is_identical, **_reproduced(found, forms)}))
+        host.console.result(_document({"identical": found.is_identical, **_reproduced(found)}))
     else:
-        _tell_reproduced(host, path, found, forms)
+        _tell_reproduced(host, path, found)
     if not found.is_identical:
         raise VerificationError(
             "signed again, a CodeDirectory comes out otherwise", where=path, remedy="file.inspect says who signed it"
@@ -67,17 +64,13 @@ def _reproduce_bundle(host: Host, path: Path, *, as_json: bool) -> None:
         found = reproduce_bundle(tree, path.name)
     except ReleaseError as error:
         raise error.at(str(path)) from None
-    forms = {}
-    for one in found:
-        with tree.open(one.path) as opened:
-            forms[one.path] = _forms(read_slices(opened))
     identical = all(one.is_identical for one in found)
     if as_json:
-        code = [{"path": one.path, "seal": one.seal, **_reproduced(one.file, forms[one.path])} for one in found]
+        code = [{"path": one.path, "seal": one.seal, **_reproduced(one.file)} for one in found]
         host.console.result(_document({"identical": identical, "code": code}))
     else:
         for one in found:
-            _tell_reproduced(host, str(path / one.path), one.file, forms[one.path])
+            _tell_reproduced(host, str(path / one.path), one.file)
             if one.seal is not None:
                 verdict = "identical" if one.seal else "DIFFERS"
                 host.console.result(f"{path / one.path}: CodeResources: {verdict}")
@@ -89,18 +82,15 @@ def _reproduce_bundle(host: Host, path: Path, *, as_json: bool) -> None:
         )
 
 
-def _forms(slices: Sequence[MachSlice]) -> dict[str, str]:
-    return {one.arch: str(form_of(signature)) for one in slices if (signature := read_signature(one))}
-
-
-def _reproduced(found: FileReproduction, forms: Mapping[str, str]) -> dict[str, Any]:
+def _reproduced(found: FileReproduction) -> dict[str, Any]:
     slices = [
         {
             "arch": one.arch,
-            "form": forms[one.arch],
+            "form": str(one.form),
             "identical": one.is_identical,
             "eras": list(one.eras),
             "mode": list(one.modes),
+            "told": list(one.told),
             "matches": [list(match) for match in one.matches],
             "superblob": [list(match) for match in one.superblob_matches],
         }
@@ -109,11 +99,12 @@ def _reproduced(found: FileReproduction, forms: Mapping[str, str]) -> dict[str, 
     return {"slices": slices, "file": [list(match) for match in found.whole_file]}
 
 
-def _tell_reproduced(host: Host, path: str, found: FileReproduction, forms: Mapping[str, str]) -> None:
+def _tell_reproduced(host: Host, path: str, found: FileReproduction) -> None:
     for one in found.slices:
         ways = ", ".join(f"{era} ({mode})" for era, mode in one.matches) or "no era that is known here"
         whole = "; the whole SuperBlob too" if one.superblob_matches else ""
-        verdict = "identical" if one.is_identical else f"DIFFERS (form: {forms[one.arch]})"
+        ways += f", told {', '.join(f'--{option}' for option in one.told)}" if one.told else ""
+        verdict = "identical" if one.is_identical else f"DIFFERS (form: {one.form})"
         host.console.result(f"{path}: {one.arch}: {verdict}: {ways}{whole}")
     host.console.result(f"{path}: the whole file is {'identical' if found.whole_file else 'not identical'}")
 

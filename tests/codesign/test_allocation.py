@@ -70,7 +70,14 @@ def test_two_code_directories_are_both_in_the_estimate() -> None:
 
 @pytest.mark.parametrize(
     ("era", "room", "fixed", "hashes"),
-    [("macos-10.15", 18000, 96, (32,)), ("macos-10.13", 9000, 88, (32,)), ("macos-10.11", 9000, 52, (20,))],
+    [
+        ("macos-10.15", 18000, 96, (32,)),
+        ("macos-10.13", 9000, 88, (32,)),
+        ("macos-10.12", 9000, 64, (32,)),
+        ("macos-10.11", 9000, 52, (20,)),
+        ("macos-10.9", 9000, 48, (20,)),
+        ("macos-10.7", 5000, 48, (20,)),
+    ],
 )
 def test_older_eras_reserve_less(era: str, room: int, fixed: int, hashes: tuple[int, ...]) -> None:
     """9000 bytes for the CMS up to 10.14, and the fixed part that was newest then."""

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
 import pytest
-from builders.chain import developer_id
+from builders.chain import SIGNED_AT, developer_id
 from builders.mach import fat, image, rpath
-from builders.signing import sign
+from builders.signature_parts import FOLDER, Parts
+from builders.signing import sign, whole
 
 from pipeline.codesign import ERAS, Flags, HashType, SigningOptions, era_named
+from pipeline.codesign.cms import build_cms
+from pipeline.codesign.code_directory import CodeDirectory, parse_code_directory
+from pipeline.codesign.decisions import SignatureInputs, decide
 from pipeline.codesign.reproduce import Mode, reproduce
+from pipeline.codesign.signer import sign_slice
+from pipeline.codesign.superblob import Blob, Magic, Slot, build_blob, build_superblob
 from pipeline.errors import VerificationError
-from pipeline.macho import BytesSource, read_slices
+from pipeline.macho import BytesSource, read_all, read_slices
 
 CHAIN = developer_id(team="ABCDE12345")
 
@@ -44,11 +54,97 @@ def test_commands_behind_the_signature_tell_the_way() -> None:
 
 
 def test_another_signers_bytes_are_not_reproduced() -> None:
-    """A CodeDirectory that no era gives: a hash that codesign has never chosen by itself."""
-    signed = sign(image(), SigningOptions(identifier="a.b", hash_types=(HashType.SHA384,)))
-    found = reproduce(BytesSource(signed), read_slices(BytesSource(signed)))
+    """Everything as codesign writes it, but for the room: other signers reckon it in another way."""
+    data = BytesSource(image())
+    (one,) = read_slices(data)
+    inputs = decide([one], SigningOptions(identifier="a.b"), file_name="tool", identity=None)
+    signed = BytesSource(whole(sign_slice(one, replace(inputs, datasize=32768), lambda _directories: b"").parts))
+    found = reproduce(signed, read_slices(signed))
     assert not found.is_identical
     assert found.whole_file == ()
+
+
+@pytest.mark.parametrize(
+    ("told", "option"),
+    [
+        ({"hash_types": (HashType.SHA384,)}, "digest-algorithm"),
+        ({"page_size": 8192}, "pagesize"),
+        ({"runtime_version": 0xC0100, "flags": Flags.RUNTIME}, "runtime-version"),
+    ],
+)
+def test_what_codesign_was_told_is_told(told: dict[str, Any], option: str) -> None:
+    """No era's own rules give it; with the option that the signature records they do."""
+    signed = BytesSource(sign(image(), SigningOptions(identifier="a.b", **told)))
+    found = reproduce(signed, read_slices(signed))
+    assert [one.told for one in found.slices] == [(option,)]
+    assert ("macos-26", Mode.RESIGN) in found.whole_file
+
+
+def test_the_room_for_a_cms_can_be_told() -> None:
+    """`codesign --signature-size`: believed of a CMS that Apple's encoder wrote."""
+    data = BytesSource(image())
+    (one,) = read_slices(data)
+    options = SigningOptions(identifier="a.b", anchors=CHAIN.anchors)
+    inputs = decide([one], options, file_name="tool", identity=CHAIN.identity)
+
+    def make_cms(directories: Sequence[CodeDirectory]) -> bytes:
+        blobs = [directory.blob for directory in directories]
+        return build_cms(CHAIN.identity, blobs, options.era, signing_time=SIGNED_AT, timestamper=None)
+
+    signed = BytesSource(whole(sign_slice(one, replace(inputs, datasize=33168), make_cms).parts))
+    (found,) = reproduce(signed, read_slices(signed)).slices
+    assert found.told == ("signature-size",)
+
+
+def test_a_slice_cut_out_of_a_universal_file_is_reproduced() -> None:
+    """The slice beside it had asked for SHA-1; alone it would not have it."""
+    both = fat(image(arch="x86_64", minimum="10.9"), image(arch="arm64"))
+    thin = BytesSource(read_all(read_slices(BytesSource(sign(both, SigningOptions(identifier="a.b"))))[1].source))
+    (found,) = reproduce(thin, read_slices(thin)).slices
+    assert found.told == ("digest-algorithm",)
+
+
+def test_the_signing_machine_decided_about_digests() -> None:
+    """Up to macOS 11 its native slice did: on an Intel Mac this file gets SHA-1, on Apple silicon it does not."""
+    both = fat(image(arch="x86_64", minimum="10.9"), image(arch="arm64"))
+    for hash_types in ((HashType.SHA1, HashType.SHA256), (HashType.SHA256,)):
+        options = SigningOptions(identifier="a.b", era=era_named("macos-11"), hash_types=hash_types)
+        signed = BytesSource(sign(both, options))
+        for one in reproduce(signed, read_slices(signed)).slices:
+            assert "macos-11" in one.eras
+            assert one.told == ()
+
+
+def test_a_signature_of_2011_has_little_room() -> None:
+    """A real slice's first page, whose load commands say how much was set aside, comes out of era macos-10.7 alone."""
+    real = Parts(name="growl-1.3")
+    blobs = [
+        Blob(slot=Slot.CODE_DIRECTORY, data=real.directory),
+        Blob(slot=Slot.REQUIREMENTS, data=real.requirements),
+        Blob(slot=Slot.CMS, data=build_blob(Magic.WRAPPER, real.cms)),
+    ]
+    dataoff = parse_code_directory(real.directory).code_limit
+    code = (FOLDER / "growl-1.3/head").read_bytes().ljust(dataoff, b"\0")
+    (one,) = read_slices(BytesSource((code + build_superblob(blobs)).ljust(dataoff + 6960, b"\0")))
+    recorded = parse_code_directory(real.directory)
+    fitting = []
+    for era in ERAS:
+        inputs = SignatureInputs(
+            era=era,
+            identifier=recorded.identifier,
+            team=None,
+            flags=Flags(0),
+            hash_types=(HashType.SHA1,),
+            requirements=real.requirements,
+            entitlements=None,
+            info_plist=lambda _type: recorded.special[0],
+            code_resources=lambda _type: recorded.special[2],
+        )
+        (directory,) = sign_slice(one, inputs, lambda _directories: real.cms).directories
+        if directory.code_hash(0) == recorded.code_hash(0):
+            fitting.append(era.name)
+            assert (directory.version, directory.special) == (recorded.version, recorded.special)
+    assert fitting == ["macos-10.7"]
 
 
 def test_bytes_behind_the_signature_are_told() -> None:

@@ -334,6 +334,11 @@ def test_what_the_linker_recorded_of_libraries_is_required() -> None:
         'identifier "com.apple.a" and anchor apple or identifier "com.apple.b" and anchor apple '
         'or identifier "com.apple.a" and anchor apple'
     )
+    # As the linker of 2013 wrote it for libraries that were not signed: an entry each, none with a blob.
+    unused = struct.pack(">3I", Magic.LIBRARY_DEPENDENCIES, 12 + 2 * 8, 2) + struct.pack(">4I", 0, 0, 1, 0)
+    command = struct.pack("<4I", 0x2B, 16, section.offset + 16, len(unused))
+    nothing = image(sections=(("__drs", unused.ljust(section.size, b"\0")),), extra=(command,))
+    assert signatures(sign(nothing, SigningOptions()))[0].blob(2) == EMPTY_SET
     empty = struct.pack("<4I", 0x2B, 16, 0, 0)
     assert signatures(sign(image(extra=(empty,)), SigningOptions()))[0].blob(2) == EMPTY_SET
 
@@ -369,9 +374,9 @@ def test_a_page_size_without_sense_is_refused(page_size: int) -> None:
 
 
 def test_eras_have_names() -> None:
-    """The contract's seven, newest first; another name is told with those there are."""
+    """The contract's seven and those of before, newest first; another name is told with those there are."""
     assert [era.name for era in ERAS] == [
-        f"macos-{name}" for name in ("26", "15", "12", "11", "10.15", "10.13", "10.11")
+        f"macos-{name}" for name in ("26", "15", "12", "11", "10.15", "10.13", "10.12", "10.11", "10.9", "10.7")
     ]
     with pytest.raises(ConfigurationError, match="unknown era 'macos-9'") as refused:
         era_named("macos-9")

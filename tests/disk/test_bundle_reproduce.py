@@ -1,0 +1,105 @@
+"""Bundles signed again from what they record: whatever machine sealed them, with and without executables, old seals."""
+
+from __future__ import annotations
+
+import plistlib
+from pathlib import Path
+
+import pytest
+from builders import bundles, mach
+from builders.bundles import framework, info, under, write
+from builders.signing import sign
+
+from pipeline.codesign.bundle import find_bundle
+from pipeline.codesign.bundle_reproduce import reproduce_bundle
+from pipeline.codesign.code_directory import HashType
+from pipeline.codesign.decisions import Machine
+from pipeline.codesign.eras import era_named
+from pipeline.codesign.options import SigningOptions
+from pipeline.codesign.seal import build_seal
+from pipeline.codesign.seal_nested import nested_seal
+from pipeline.codesign.seal_rules import default_rules
+from pipeline.disk import FolderTree, sign_bundle, verify_path
+from pipeline.errors import VerificationError
+from pipeline.host import Files
+from pipeline.identity import APPLE_ANCHORS
+
+OPTIONS = SigningOptions(anchors=APPLE_ANCHORS)
+
+
+def _sealed_with(app: Path, seal: bytes) -> Path:
+    """The app with another seal, its executable signed for it."""
+    (app / "Contents/_CodeSignature/CodeResources").write_bytes(seal)
+    code = app / "Contents/MacOS/tool"
+    plist = (app / "Contents/Info.plist").read_bytes()
+    options = SigningOptions(anchors=APPLE_ANCHORS, info_plist=plist, code_resources=seal)
+    code.write_bytes(sign(code.read_bytes(), options))
+    return app
+
+
+@pytest.mark.parametrize("machine", Machine)
+def test_a_seal_of_either_kind_of_machine_is_reproduced(tmp_path: Path, machine: Machine) -> None:
+    """A Mac seals nested universal code by the CDHash of its own slice: the other kind by another."""
+    app = bundles.app(tmp_path, files=under("Contents/Frameworks/Engine.framework", framework("Engine")))
+    sign_bundle(Files(), app, app, OPTIONS)
+    tree = FolderTree(app)
+    engine = nested_seal(tree, "Contents/Frameworks/Engine.framework", machine)
+    nested = {"Frameworks/Engine.framework": engine}
+    seal = build_seal(tree, find_bundle(tree, name=app.name), [HashType.SHA256], nested)
+    assert (seal == (app / "Contents/_CodeSignature/CodeResources").read_bytes()) is (machine is Machine.APPLE_SILICON)
+    found = reproduce_bundle(FolderTree(_sealed_with(app, seal)), app.name)
+    assert [(one.is_identical, one.seal) for one in found] == [(True, True)] * 2
+    assert verify_path(app, anchors=APPLE_ANCHORS)
+
+
+def test_a_seal_of_before_mavericks_is_reproduced_and_not_valid(tmp_path: Path) -> None:
+    """It has `files` and `rules` alone; macOS takes it no more."""
+    app = bundles.app(tmp_path)
+    sign_bundle(Files(), app, app, OPTIONS)
+    tree = FolderTree(app)
+    rules = default_rules("Resources/")[0]
+    seal = build_seal(tree, find_bundle(tree, name=app.name), [HashType.SHA256], {}, (rules, None))
+    assert plistlib.loads(seal).keys() == {"files", "rules"}
+    (found,) = reproduce_bundle(FolderTree(_sealed_with(app, seal)), app.name)
+    assert (found.is_identical, found.seal) == (True, True)
+    with pytest.raises(VerificationError, match="of the first version"):
+        verify_path(app, anchors=APPLE_ANCHORS)
+
+
+@pytest.mark.parametrize(
+    ("era", "hash_types", "files"),
+    [
+        ("macos-26", [HashType.SHA256], {"CodeDirectory"}),
+        ("macos-15", [HashType.SHA1, HashType.SHA256], {"CodeDirectory", "CodeRequirements-1"}),
+        ("macos-10.11", [HashType.SHA1], {"CodeDirectory"}),
+    ],
+)
+def test_a_bundle_without_an_executable_is_reproduced(
+    tmp_path: Path, era: str, hash_types: list[HashType], files: set[str]
+) -> None:
+    """Its Info.plist stands for one. What has no deployment target gets both digests up to macOS 15."""
+    content = {
+        "Contents/Info.plist": info(None, "com.example.data", "BNDL"),
+        "Contents/Resources/data.txt": b"data",
+    }
+    bundle = write(tmp_path / "Data.bundle", content)
+    sign_bundle(Files(), bundle, bundle, SigningOptions(anchors=APPLE_ANCHORS, era=era_named(era)))
+    folder = bundle / "Contents/_CodeSignature"
+    always = {"CodeRequirements", "CodeResources", "CodeSignature"}
+    assert {path.name for path in folder.iterdir()} == always | files
+    (found,) = reproduce_bundle(FolderTree(bundle), bundle.name)
+    (one,) = found.file.slices
+    assert (found.path, found.is_identical, found.seal) == ("Contents/Info.plist", True, True)
+    assert era in one.eras
+    assert one.told == ()
+    assert verify_path(bundle, anchors=APPLE_ANCHORS)
+    (bundle / "Contents/Info.plist").write_bytes(info(None, "com.example.other", "BNDL"))
+    (changed,) = reproduce_bundle(FolderTree(bundle), bundle.name)
+    assert (changed.is_identical, changed.seal) == (False, True)
+
+
+def test_code_that_is_not_sealed_is_not_reproduced(tmp_path: Path) -> None:
+    """Neither an app that nobody signed, nor one whose signature is the linker's."""
+    app = bundles.app(tmp_path, code=mach.image())
+    with pytest.raises(VerificationError, match="not signed and sealed"):
+        reproduce_bundle(FolderTree(app), app.name)
