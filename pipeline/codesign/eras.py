@@ -142,7 +142,7 @@ _10_11 = replace(
     cms_cdhashes=False,
 )
 _10_9 = replace(_10_11, name="macos-10.9", security="55471", newest_directory=Version.SCATTER)
-# Before timestamps the room was smaller; no source is published, two slices that codesign signed in 2011 show it.
+# Before time stamps the room was smaller. Its source is not published: two slices that codesign signed in 2011 show it.
 _10_7 = replace(_10_9, name="macos-10.7", security="55148", cms_room=5000)
 
 ERAS = (_26, _15, _12, _11, _10_15, _10_13, _10_12, _10_11, _10_9, _10_7)

@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
+import asn1crypto.algos
+import asn1crypto.core
+import asn1crypto.x509
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
@@ -120,6 +123,17 @@ def certificate(
         extension = x509.UnrecognizedExtension(ObjectIdentifier(APPLE + marker), b"\x05\x00")
         builder = builder.add_extension(extension, critical=not authority)
     return change(builder).sign(signer, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+def signed_with_sha1(der: bytes, signer: PrivateKey) -> bytes:
+    """The same certificate, signed as Apple's root signed its authority for developers until 2021."""
+    assert isinstance(signer, rsa.RSAPrivateKey)
+    found = asn1crypto.x509.Certificate.load(der)
+    algorithm = asn1crypto.algos.SignedDigestAlgorithm({"algorithm": "sha1_rsa", "parameters": asn1crypto.core.Null()})
+    found["tbs_certificate"]["signature"] = found["signature_algorithm"] = algorithm
+    signature = signer.sign(found["tbs_certificate"].dump(force=True), padding.PKCS1v15(), hashes.SHA1())
+    found["signature_value"] = signature
+    return bytes(found.dump(force=True))
 
 
 @lru_cache

@@ -17,6 +17,7 @@ from builders.chain import (
     developer_id,
     key,
     root_certificate,
+    signed_with_sha1,
     subject,
     time_stamping,
 )
@@ -111,17 +112,19 @@ def test_a_chain_is_ordered_whatever_order_it_comes_in() -> None:
 
 
 def test_a_chain_of_before_2021_is_signed_with_sha1() -> None:
-    """Developers had their certificates from an authority that Apple's root had signed so; a changed byte shows."""
-    chain = real_chain("growl-1.3")
-    names = [common_name(load_certificate(one)) for one in chain]
-    assert names[1:] == ["Apple Worldwide Developer Relations Certification Authority", "Apple Root CA"]
-    at = load_certificate(chain[0]).not_valid_before_utc + timedelta(days=1)
-    verify_chain(chain, APPLE_ROOTS, purpose=CODE_SIGNING, at=at)
-    forged = chain[1].replace(b"160214185635Z", b"360214185635Z")
-    assert forged != chain[1]
-    assert order_chain(forged, chain) == (forged,)
-    with pytest.raises(VerificationError, match="is not signed by 'Apple Root CA'"):
-        verify_chain((chain[0], forged, chain[2]), APPLE_ROOTS, purpose=CODE_SIGNING, at=at)
+    """Developers had theirs from an authority that Apple's root had signed so; another's signature shows."""
+    leaf, authority, root = developer_id().certificates
+    old = signed_with_sha1(authority, key("root"))
+    assert load_certificate(old).signature_algorithm_oid.dotted_string == "1.2.840.113549.1.1.5"
+    assert order_chain(leaf, (root, old)) == (leaf, old, root)
+    verify_chain((leaf, old, root), [root], purpose=CODE_SIGNING, at=SIGNED_AT)
+    forged = signed_with_sha1(authority, key("somebody else"))
+    assert order_chain(leaf, (root, forged)) == (leaf, forged)
+    with pytest.raises(VerificationError, match="is not signed by 'Test Root'"):
+        verify_chain((leaf, forged, root), [root], purpose=CODE_SIGNING, at=SIGNED_AT)
+    stranger = signed_with_sha1(leaf, key("root"))
+    with pytest.raises(VerificationError, match="is not signed by"):
+        verify_chain((stranger, old, root), [root], purpose=CODE_SIGNING, at=SIGNED_AT)
 
 
 @pytest.mark.parametrize("name", BY_CODESIGN)

@@ -9,16 +9,14 @@ from typing import Any
 import pytest
 from builders.chain import SIGNED_AT, developer_id
 from builders.mach import fat, image, rpath
-from builders.signature_parts import FOLDER, Parts
 from builders.signing import sign, whole
 
 from pipeline.codesign import ERAS, Flags, HashType, SigningOptions, era_named
 from pipeline.codesign.cms import build_cms
-from pipeline.codesign.code_directory import CodeDirectory, parse_code_directory
-from pipeline.codesign.decisions import SignatureInputs, decide
+from pipeline.codesign.code_directory import CodeDirectory
+from pipeline.codesign.decisions import decide
 from pipeline.codesign.reproduce import Mode, reproduce
 from pipeline.codesign.signer import sign_slice
-from pipeline.codesign.superblob import Blob, Magic, Slot, build_blob, build_superblob
 from pipeline.errors import VerificationError
 from pipeline.macho import BytesSource, read_all, read_slices
 
@@ -113,38 +111,6 @@ def test_the_signing_machine_decided_about_digests() -> None:
         for one in reproduce(signed, read_slices(signed)).slices:
             assert "macos-11" in one.eras
             assert one.told == ()
-
-
-def test_a_signature_of_2011_has_little_room() -> None:
-    """A real slice's first page, whose load commands say how much was set aside, comes out of era macos-10.7 alone."""
-    real = Parts(name="growl-1.3")
-    blobs = [
-        Blob(slot=Slot.CODE_DIRECTORY, data=real.directory),
-        Blob(slot=Slot.REQUIREMENTS, data=real.requirements),
-        Blob(slot=Slot.CMS, data=build_blob(Magic.WRAPPER, real.cms)),
-    ]
-    dataoff = parse_code_directory(real.directory).code_limit
-    code = (FOLDER / "growl-1.3/head").read_bytes().ljust(dataoff, b"\0")
-    (one,) = read_slices(BytesSource((code + build_superblob(blobs)).ljust(dataoff + 6960, b"\0")))
-    recorded = parse_code_directory(real.directory)
-    fitting = []
-    for era in ERAS:
-        inputs = SignatureInputs(
-            era=era,
-            identifier=recorded.identifier,
-            team=None,
-            flags=Flags(0),
-            hash_types=(HashType.SHA1,),
-            requirements=real.requirements,
-            entitlements=None,
-            info_plist=lambda _type: recorded.special[0],
-            code_resources=lambda _type: recorded.special[2],
-        )
-        (directory,) = sign_slice(one, inputs, lambda _directories: real.cms).directories
-        if directory.code_hash(0) == recorded.code_hash(0):
-            fitting.append(era.name)
-            assert (directory.version, directory.special) == (recorded.version, recorded.special)
-    assert fitting == ["macos-10.7"]
 
 
 def test_bytes_behind_the_signature_are_told() -> None:
