@@ -70,6 +70,8 @@ class BuildOptions:
     output: str | None
     """[build.collect] output: the makefile's own place for the release binary, relative to the source."""
     debug_output: str | None
+    inputs: tuple[Path, ...]
+    """What the command reads that git does not know: what another build left, say."""
     serial: bool
     clean: tuple[str, ...]
     environment: tuple[str, ...]
@@ -96,6 +98,8 @@ class AppOptions:
     background: bool
     minimum_system: str
     icon: Path | None = None
+    info_plist: Path | None = None
+    """Further keys of Info.plist."""
     provisioning_profile: Path | None = None
     contents: Mapping[str, Path] = field(default_factory=dict)
     """Further files and folders: place in the bundle → what is copied there."""

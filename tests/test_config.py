@@ -233,6 +233,7 @@ MISTAKES = [
         "[app.entitlements].Contents/x",
         "no such file",
     ),
+    ('display-name = "A Tool"', 'info-plist = "gone.plist"', 19, "[app].info-plist", "no such file"),
     ('display-name = "A Tool"', 'icon = "id.p12"', 19, "[app].icon", "ends in .icns"),
     ('display-name = "A Tool"', 'provisioning-profile = "no"', 19, "[app].provisioning-profile", "no such file"),
     ('display-name = "A Tool"', 'sign-archives = "no"', 19, "[app].sign-archives", "must be true or false"),

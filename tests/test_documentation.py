@@ -97,7 +97,7 @@ def test_the_documented_configuration_is_accepted(tmp_path: Path) -> None:
     with_more = re.sub(r"^\[app\].*?(?=^\[)", lambda _: app, example, flags=re.MULTILINE | re.DOTALL)
     for folder in ("examples/agent", "art", "parts/Engine.framework", "parts/Service.xpc"):
         (tmp_path / folder).mkdir(parents=True)
-    for name in ("art/Agent.icns", "agent.provisionprofile", "service.plist"):
+    for name in ("art/Agent.icns", "agent.provisionprofile", "service.plist", "Info.plist"):
         (tmp_path / name).touch()
     for one in (example, with_more):
         (tmp_path / "release.toml").write_text(one)

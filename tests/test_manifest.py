@@ -69,6 +69,7 @@ def plan(folder: Path, **changes: Any) -> Plan:
             values={},
             output=None,
             debug_output=None,
+            inputs=(),
             serial=False,
             clean=(),
             environment=(),

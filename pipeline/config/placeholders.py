@@ -1,4 +1,7 @@
-"""The placeholders of [build] command, collect and clean: `{name}`; a brace itself is written twice."""
+"""The placeholders of [build] command, collect and clean: `{name}`; a brace itself is written twice.
+
+And those of others, which nobody here fills in: Xcode's in a property list.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ OUTPUTS = ("output", "debug_output")
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)\}|[{}]")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# Xcode's build settings, $(NAME) and ${NAME}, with :modifiers; and the {{NAME}} that scripts replace.
+_UNFILLED = re.compile(rb"\$\([A-Za-z_][\w:=./-]*\)|\$\{[A-Za-z_][\w:=./-]*\}|\{\{ *[A-Z_]+ *\}\}")
 
 
 def names_in(text: str) -> tuple[str, ...]:
@@ -33,3 +38,15 @@ def names_in(text: str) -> tuple[str, ...]:
 def expand(text: str, values: Mapping[str, str]) -> str:
     """The text with every placeholder replaced. All its names must be in `values`: `config.load` has checked them."""
     return _TOKEN.sub(lambda token: values[token[1]] if token[1] else token[0][0], text)
+
+
+def demand_filled(plist: bytes, where: str) -> bytes:
+    """The property list itself. Raises ConfigurationError where it holds what Xcode or a script was to fill in."""
+    found = _UNFILLED.search(plist)
+    if found is not None:
+        raise ConfigurationError(
+            f"holds {found[0].decode()}, which Xcode or a script fills in, and nobody here",
+            where=where,
+            remedy="take the file that was made of it, or write the value",
+        )
+    return plist

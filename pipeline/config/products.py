@@ -136,7 +136,9 @@ def _architectures(section: Section) -> tuple[str, ...]:
 
 
 def _build(section: Section, architectures: tuple[str, ...], *, debug: bool) -> BuildOptions:
-    section.require_known("command", "values", "collect", "serial", "clean", "environment", "minimum-macos", "xcode")
+    section.require_known(
+        *("command", "values", "collect", "inputs", "serial", "clean", "environment", "minimum-macos", "xcode")
+    )
     command, clean = section.texts("command"), section.texts("clean")
     if not command:
         raise section.error("command", "missing" if "command" not in section else "is empty")
@@ -165,6 +167,7 @@ def _build(section: Section, architectures: tuple[str, ...], *, debug: bool) -> 
         values=values,
         output=collect.text("output"),
         debug_output=collect.text("debug-output"),
+        inputs=tuple(section.document.folder / text for text in section.texts("inputs")),
         serial=section.boolean("serial"),
         clean=clean,
         environment=section.texts("environment"),

@@ -13,8 +13,10 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+from pipeline.codesign.property_list import parse_plist
+from pipeline.config.placeholders import demand_filled
 from pipeline.disk import tree_digest
-from pipeline.errors import ConfigurationError
+from pipeline.errors import ConfigurationError, MalformedFile
 from pipeline.host import Files
 from pipeline.model import STAPLED_TICKET, AppOptions, Artifact, Kind, Plan, Product
 from pipeline.stages.context import Context, digests, text_of
@@ -30,7 +32,7 @@ def inputs(plan: Plan) -> Mapping[str, str]:
 def options(context: Context, plan: Plan) -> Mapping[str, object]:
     return {
         product.name: {
-            "plist": information(product, plan.version),
+            "plist": text_of(information(context.host.files, product, plan.version)),
             "era": product.sign.era,
             "identity": product.sign.identity,
             "entitlements": text_of(context.entitlements(product, debug=False)),
@@ -45,19 +47,20 @@ def options(context: Context, plan: Plan) -> Mapping[str, object]:
     }
 
 
-def information(product: Product, version: str) -> dict[str, object]:
-    """The keys of Info.plist."""
+def information(files: Files, product: Product, version: str) -> bytes:
+    """Info.plist: what [app] info-plist gives, and over it what the release knows better."""
     assert product.app is not None
     plist: dict[str, object] = {
         "CFBundleDevelopmentRegion": "en",
+        "CFBundleName": product.name,
+        "CFBundleSupportedPlatforms": ["MacOSX"],
+        **(_given(files, product.app.info_plist) if product.app.info_plist is not None else {}),
         "CFBundleDisplayName": product.app.display_name,
         "CFBundleExecutable": product.name,
         "CFBundleIdentifier": product.identifier,
         "CFBundleInfoDictionaryVersion": "6.0",
-        "CFBundleName": product.name,
         "CFBundlePackageType": "APPL",
         "CFBundleShortVersionString": version,
-        "CFBundleSupportedPlatforms": ["MacOSX"],
         "CFBundleVersion": version,
         "LSMinimumSystemVersion": product.app.minimum_system,
     }
@@ -65,7 +68,19 @@ def information(product: Product, version: str) -> dict[str, object]:
         plist["LSUIElement"] = True
     if product.app.icon is not None:
         plist["CFBundleIconFile"] = product.app.icon.name
-    return plist
+    return demand_filled(plistlib.dumps(plist), str(product.app.info_plist or f"{product.name}.app"))
+
+
+def _given(files: Files, path: Path) -> dict[str, object]:
+    """Raises MalformedFile for what is no Info.plist."""
+    try:
+        values = parse_plist(files.read(path), "an Info.plist")
+        plistlib.dumps(values)
+    except MalformedFile as error:
+        raise error.at(str(path)) from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise MalformedFile(f"holds what XML cannot: {error}", where=str(path)) from error
+    return values
 
 
 def _copied(app: AppOptions) -> dict[str, Path]:
@@ -80,7 +95,7 @@ def _copied(app: AppOptions) -> dict[str, Path]:
 
 def _nested_entitlements(context: Context, app: AppOptions) -> dict[str, bytes | None]:
     return {
-        pattern: context.host.files.read(path) if path is not None else None
+        pattern: demand_filled(context.host.files.read(path), str(path)) if path is not None else None
         for pattern, path in app.entitlements.items()
     }
 
@@ -140,7 +155,7 @@ def _lay_out(files: Files, bundle: Path, product: Product, binary: Path, version
     for place in written:
         _demand_free(bundle, place)
     files.copy(binary, bundle / written[0], mode=0o755)
-    files.write(bundle / written[1], plistlib.dumps(information(product, version)))
+    files.write(bundle / written[1], information(files, product, version))
     files.write(bundle / written[2], b"APPL????")
 
 

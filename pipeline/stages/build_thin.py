@@ -7,11 +7,13 @@ another machine to adopt (`adopt`).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from pipeline.config.placeholders import expand
+from pipeline.disk import tree_digest
 from pipeline.errors import BuildError
 from pipeline.model import Built, Plan, Product
 from pipeline.stages.built import architectures_of, demand_fit, gathered, save_record
@@ -37,6 +39,10 @@ def options(context: Context, plan: Plan) -> Mapping[str, object]:
                 "architectures": product.architectures,
                 "minimum": dict(product.build.minimum_macos),
                 "debug": product.debug,
+                "inputs": {
+                    os.path.relpath(path, plan.configuration.path.parent): tree_digest(path) if path.exists() else None
+                    for path in product.build.inputs
+                },
                 "collect": [product.build.output, product.build.debug_output],
                 "frameworks": product.require_frameworks,
                 "sections": product.require_sections,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from pipeline.config.placeholders import demand_filled
 from pipeline.errors import ConfigurationError
 from pipeline.host import Host
 from pipeline.model import Artifact, Plan, Product
@@ -69,7 +70,7 @@ class Context:
             return plistlib.dumps({"com.apple.security.get-task-allow": True})
         if isinstance(chosen, str):
             raise ConfigurationError(f"unknown entitlements {chosen!r}", where=f"product {product.name}")
-        return self.host.files.read(chosen)
+        return demand_filled(self.host.files.read(chosen), str(chosen))
 
     def event(self, stage: str) -> Callable[..., object]:
         """Writes an event of this stage to the audit log."""
