@@ -151,6 +151,10 @@ def _resolve(host: Host, question: Question, msh: dict[str, str], program: str) 
             question.program, set_service_id=question.set_service_id, service_id=question.service_id, msh=msh
         )
         return found, None
+    if question.service_id is not None:
+        raise ConfigurationError(
+            "an upgrade keeps the id that is installed", where="--service-id", remedy="--set-service-id renames it"
+        )
     jobs = [file.job for _, file in readable_jobs(host, Path(question.daemons))]
     labels = launchd.discover(jobs, program)
     if len(labels) > 1:

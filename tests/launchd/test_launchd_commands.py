@@ -91,6 +91,7 @@ def test_paths_of_an_upgrade(tmp_path: Path) -> None:
     [
         ("launchd.paths", "--service-id", "x-agent"),
         ("launchd.paths", "--program", "@#$"),
+        ("launchd.paths", "--daemons", "pipeline", "--service-id", "x"),
         ("launchd.paths", "--install-path", "relative"),
         ("launchd.render", "--layout", "tactical"),
         ("launchd.check", "nowhere"),

@@ -223,6 +223,87 @@ def test_document_example_5_names_do_not_make_an_id() -> None:
     assert folder == "/usr/local/mesh_services/acme-inc/acme-mesh"
 
 
+ACME = Installation(service_id="acmemesh", folder="/opt/acmemesh", service_name="ACME Mesh", company_name="ACME, Inc.")
+DEFAULT = Installation(service_id="meshagent", folder="/usr/local/mesh_services/meshagent")
+
+
+def test_document_storage_1_the_daemons_job() -> None:
+    """Label and arguments of the default daemon and of one with names and an id of its own."""
+    default, custom = launchd.daemon_job(DEFAULT), launchd.daemon_job(ACME)
+    program = "/usr/local/mesh_services/meshagent/meshagent"
+    assert (default["Label"], default["ProgramArguments"]) == ("meshagent", [program, "--serviceId=meshagent"])
+    names = ["--meshServiceName=ACME Mesh", "--companyName=ACME, Inc."]
+    assert custom["Label"] == "acmemesh"
+    assert custom["ProgramArguments"] == ["/opt/acmemesh/meshagent", *names, "--serviceId=acmemesh"]
+
+
+def test_document_storage_2_the_agents_job() -> None:
+    """Label, arguments and queue of the agent."""
+    job = launchd.agent_job(ACME)
+    assert job["Label"] == "acmemesh-agent"
+    assert job["ProgramArguments"] == ["/opt/acmemesh/meshagent", "-kvm1", "--serviceId=acmemesh"]
+    assert job["QueueDirectories"] == ["/var/run/acmemesh"]
+
+
+def test_document_storage_3_the_msh() -> None:
+    """The document's whole .msh: every value as it stands, the server's address with its = and colons; and back."""
+    text = (
+        "MeshName=ACMEnet\nMeshType=2\nMeshID=0x1234567890ABCDEF\nServerID=server1\n"
+        "MeshServer=wss://mesh.acme.example.com:443/agent.ashx\n"
+        "MeshServiceName=ACME Mesh\nCompanyName=ACME, Inc.\nServiceID=acmemesh\n"
+    )
+    values = launchd.parse_msh(text.encode())
+    assert values["MeshServer"] == "wss://mesh.acme.example.com:443/agent.ashx"
+    assert (values["MeshServiceName"], values["CompanyName"]) == ("ACME Mesh", "ACME, Inc.")
+    assert launchd.installed_id("meshagent", msh=values).id == "acmemesh"
+    assert launchd.build_msh(values) == text.encode()
+
+
+def test_document_storage_4_the_database() -> None:
+    """The database's id counts where the command line says nothing."""
+    assert launchd.runtime_id(["/opt/acmemesh/meshagent"], "acmemesh") == "acmemesh"
+    assert launchd.runtime_id(["/opt/acmemesh/meshagent", "--serviceId=other"], "acmemesh") == "other"
+
+
+@pytest.mark.parametrize(("installation", "name"), [(DEFAULT, "meshagent"), (ACME, "acmemesh")])
+def test_document_path_matrix(installation: Installation, name: str) -> None:
+    """Each row of the matrix, for the default and for an id of its own."""
+    places = launchd.places_of(installation)
+    assert places.daemon_job == f"/Library/LaunchDaemons/{name}.plist"
+    assert places.user_agent_job == f"~/Library/LaunchAgents/{name}-agent.plist"
+    assert places.socket == f"/tmp/{name}.sock"
+    assert places.queue == f"/var/run/{name}"
+    assert places.session == f"/var/run/{name}/session-active"
+    assert places.daemon_target == f"system/{name}"
+    assert launchd.agent_target(name, 502) == f"gui/502/{name}-agent"
+
+
+@pytest.mark.parametrize(
+    ("service", "company", "path", "folder"),
+    [
+        (None, None, None, "/usr/local/mesh_services/meshagent"),
+        ("ACME Mesh", None, None, "/usr/local/mesh_services/acme-mesh"),
+        ("ACME Mesh", "ACME, Inc.", None, "/usr/local/mesh_services/acme-inc/acme-mesh"),
+        (None, None, "/opt/acmemesh", "/opt/acmemesh"),
+    ],
+)
+def test_document_table_of_install_directories(
+    service: str | None, company: str | None, path: str | None, folder: str
+) -> None:
+    """Each row: names make the folder, an explicit path overrides them."""
+    made = launchd.install_folder(service_name=service, company_name=company, install_path=path)
+    assert made == folder
+
+
+def test_document_upgrade_renames_by_flag_alone() -> None:
+    """The installed id is kept, whatever the .msh says; --setServiceID changes it, and the old jobs go."""
+    arguments = ["/opt/acmemesh/meshagent", "--serviceId=acmemesh"]
+    kept = launchd.upgraded("meshagent", arguments=arguments, msh={"ServiceID": "other"})
+    assert (kept.new.id, kept.renames) == ("acmemesh", False)
+    renamed = launchd.upgraded("meshagent", arguments=arguments, set_service_id="newmesh")
+    assert (renamed.old.id, renamed.new.id, renamed.renames) == ("acmemesh", "newmesh", True)
+
+
 @pytest.mark.parametrize(
     ("base_name", "explicit", "msh", "expected"),
     [
