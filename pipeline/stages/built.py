@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import manifest
+from pipeline.config.macos import version_number
 from pipeline.disk import open_source
 from pipeline.errors import BuildError, HostRefused, MalformedFile, VerificationError
-from pipeline.macho import FileType, read_slices
+from pipeline.macho import BuildVersion, FileType, Platform, read_slices
 from pipeline.model import Built, Plan, Product
 from pipeline.stages.context import Context
 
@@ -137,11 +138,27 @@ def demand_fit(path: Path, product: Product, arch: str, place: str) -> None:
     image = slices[0].image
     if image.filetype != FileType.EXECUTE:
         raise BuildError("the build left a Mach-O file that is not an executable", where=place)
+    _demand_runs(image.build, product.build.minimum_macos[arch], place)
     linked = {name.rpartition("/")[2] for name in image.libraries}
     missing = [name for name in product.require_frameworks if name not in linked]
     missing += [name for name in product.require_sections if image.section(*name.split(",", 1)) is None]
     if missing:
         raise BuildError(f"does not contain what the release requires: {', '.join(missing)}", where=place)
+
+
+def _demand_runs(build: BuildVersion | None, declared: str, place: str) -> None:
+    """What the release tells its users of the lowest macOS (Info.plist, the manifest) holds for what was compiled."""
+    if build is None:
+        return
+    needed = (build.minimum >> 16, build.minimum >> 8 & 0xFF, build.minimum & 0xFF)
+    if build.platform != Platform.MACOS:
+        raise BuildError(f"was built for platform {build.platform} of mach-o/loader.h, which is not macOS", where=place)
+    if needed > version_number(declared):
+        raise BuildError(
+            f"needs macOS {'.'.join(map(str, needed))}, and minimum-macos says {declared}",
+            where=place,
+            remedy="tell the compiler, with {minimum} in the build's command; or raise minimum-macos",
+        )
 
 
 def _facts(context: Context, plan: Plan) -> dict[str, Any]:

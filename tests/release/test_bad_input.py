@@ -63,6 +63,16 @@ def test_wrong_architecture(workshop: Workshop) -> None:
     assert "built for arm64 instead of x86_64" in ran.err
 
 
+def test_a_binary_that_needs_a_newer_macos(workshop: Workshop) -> None:
+    """A compiler that was told another lowest macOS than users are: exit 3, both versions; nothing is left."""
+    text = workshop.configuration.read_text()
+    workshop.configuration.write_text(text.replace('x86_64 = "10.13"', 'x86_64 = "10.12"'))
+    ran = workshop.invoke("build", "--arch", "x86_64")
+    assert ran.code == 3
+    assert "needs macOS 10.13.0, and minimum-macos says 10.12" in ran.err
+    assert not (workshop.outputs / "unsigned" / "x86_64").exists()
+
+
 def test_not_a_macho(workshop: Workshop) -> None:
     """A thin file that is not Mach-O is exit 3."""
     workshop.configure(command=["sh", "-c", 'echo \'#!/bin/sh\' | tee "$0" > "$1"', "{output}", "{debug_output}"])
