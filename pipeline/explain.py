@@ -15,6 +15,9 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from pipeline import errors
+from pipeline.errors import ReleaseError
+
 # What a person pastes; more than this holds no answer that is not in its beginning.
 _LONGEST_TEXT = 64 * 1024
 _TYPOGRAPHY = str.maketrans(
@@ -42,11 +45,13 @@ class Retry(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     tool: str
-    """Who says it: codesign, notary, notarytool, stapler, spctl, security, upload, lipo, macOS."""
+    """Who says it: a tool of Apple's, the notary's log ("notary") or its service, the upload, macOS."""
     says: str
     """In Apple's words, or the code's name."""
     meaning: str
     retry: Retry
+    error: type[ReleaseError] | None
+    """What it is wherever it is met; None: an error of the stage that met it."""
     remedy: str
     source: str
     words: tuple[str, ...]
@@ -77,6 +82,7 @@ def _entry(tool: str, entry: dict[str, Any]) -> Explanation:
         says=entry["says"],
         meaning=entry["meaning"],
         retry=Retry[entry["retry"]],
+        error=getattr(errors, entry["error"]) if "error" in entry else None,
         remedy=entry["remedy"],
         source=entry["source"],
         words=tuple(entry.get("words", [entry["says"]])),
@@ -108,4 +114,4 @@ def _by_number(text: str) -> Iterator[Explanation]:
             yield entry
 
 
-_TOOLS = ("codesign", "notarytool", "stapler", "spctl", "security", "lipo")
+_TOOLS = ("codesign", "notarytool", "stapler", "spctl", "security", "lipo", "ditto", "xattr", "xcrun")

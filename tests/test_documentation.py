@@ -1,4 +1,7 @@
-"""What the documents say is what the program does. Run as a program, this file writes docs/commands.md anew."""
+"""What the documents say is what the program does.
+
+Run as a program, this file writes docs/commands.md and docs/apple-errors.md anew.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from builders import refusal_page
 from builders.workshop import ROOT
 
 from pipeline import config, errors
@@ -19,6 +23,7 @@ from pipeline.tasks import namespace
 
 README = (ROOT / "README.md").read_text("utf-8")
 COMMANDS = ROOT / "docs" / "commands.md"
+APPLE_ERRORS = ROOT / "docs" / "apple-errors.md"
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "templates-for-bin" / "README.md"]
 SET_UP = (
     "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && .venv/bin/invoke release     # set-up and main job",
@@ -64,6 +69,11 @@ def test_the_two_commands_stand_in_the_readme_word_for_word() -> None:
 def test_the_page_of_commands_is_what_the_program_prints() -> None:
     """docs/commands.md holds the list of commands and every help text as they are printed today."""
     assert COMMANDS.read_text("utf-8") == commands_page()
+
+
+def test_the_page_of_apples_errors_is_what_a_release_makes_of_them() -> None:
+    """docs/apple-errors.md holds every text that is known, with the exit code that the code gives it today."""
+    assert APPLE_ERRORS.read_text("utf-8") == refusal_page.page()
 
 
 def test_the_readme_names_every_command_and_no_other() -> None:
@@ -173,3 +183,4 @@ def test_nothing_points_outside_of_the_checkout() -> None:
 
 if __name__ == "__main__":
     COMMANDS.write_text(commands_page(), "utf-8")
+    APPLE_ERRORS.write_text(refusal_page.page(), "utf-8")

@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +17,8 @@ from pipeline.host.observer import Observer, nobody
 
 # What a child may see of our environment when nobody says otherwise: enough to find tools, nothing that holds a secret.
 PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "DEVELOPER_DIR")
+# For what a killed process had printed. Only a child that left its group can hold the pipes open for longer.
+_LAST_WORDS = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +41,19 @@ class Runner:
     def __init__(self, *, observe: Observer = nobody) -> None:
         self._observe = observe
         self._live: set[subprocess.Popen[bytes]] = set()
+        self._leaders: set[subprocess.Popen[bytes]] = set()
 
     def stop(self) -> None:
         """Kill every process that is still running: a release that was interrupted leaves no compiler behind."""
         for process in tuple(self._live):
+            self._kill(process)
+
+    def _kill(self, process: subprocess.Popen[bytes]) -> None:
+        """With all that it started, where it leads a group of its own."""
+        if process in self._leaders and process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        else:
             process.kill()
 
     def run(
@@ -79,16 +91,30 @@ class Runner:
         except OSError as error:
             raise HostRefused(f"{words[0]} cannot be started: {error.strerror}") from error
         self._live.add(process)
+        if timeout is not None:
+            self._leaders.add(process)
         try:
             out, err = process.communicate(stdin, timeout.total_seconds() if timeout else None)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            out, err = process.communicate()
-            return Completed(argv=words, returncode=process.returncode, stdout=out, stderr=err, timed_out=True)
+            self._kill(process)
+            out, err = _last_words(process)
+            return Completed(argv=words, returncode=process.wait(), stdout=out, stderr=err, timed_out=True)
         except BaseException:
-            process.kill()
+            self._kill(process)
             process.wait()
             raise
         finally:
             self._live.discard(process)
+            self._leaders.discard(process)
         return Completed(argv=words, returncode=process.returncode, stdout=out, stderr=err)
+
+
+def _last_words(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+    """What a killed process had printed, on both streams."""
+    try:
+        return process.communicate(timeout=_LAST_WORDS.total_seconds())
+    except subprocess.TimeoutExpired as error:
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+        return error.stdout or b"", error.stderr or b""

@@ -16,7 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipeline.errors import ConfigurationError, CredentialsError, ReleaseError, ServiceUnavailable
+from pipeline.errors import ReleaseError, ServiceUnavailable
 from pipeline.explain import Explanation, Retry, explain
 from pipeline.host import Completed
 from pipeline.notary.answers import NotThere
@@ -25,33 +25,19 @@ from pipeline.notary.wire import Listed, NotaryStatus
 
 UPLOADED = "Successfully uploaded file"
 _ASKING = timedelta(minutes=5)
-_SENDING = timedelta(hours=6)
+# What a slow line (128 kB a second) needs for an archive, and half an hour for everything else.
+_SENDING, _SECONDS_A_BYTE = timedelta(minutes=30), 1 / 128_000
 _ID = re.compile(r"[0-9A-Za-z-]{8,64}", re.ASCII)
 _OBJECT = re.compile(r"^\{", re.MULTILINE)
-_FAMILY = ("notarytool", "notary", "upload")
+_FAMILY = ("notarytool", "notary-service", "upload", "xcrun", "macOS")
 _LIMIT = "Exceeded hourly limit of requests"
 _BROKEN_UPLOAD = "abortedUpload"
 _NOT_THERE = (
     "There is no resource of type 'submissionsLog'",
     "There is no resource of type 'submissions'",
     "The specified resource does not exist",
+    "Submission does not exist or does not belong to your team.",
 )
-# What to mend is a key, a profile, a role or an agreement: by `says` in explain.toml.
-CREDENTIALS = frozenset(
-    {
-        "A required agreement is missing or has expired.",
-        "This provider does not exist.",
-        "Invalid or inaccessible developer team ID for the provided Apple ID",
-        "Username or password is incorrect. Use the app-specific password",
-        "Unauthenticated",
-        "Forbidden",
-        "No Keychain password item found for profile",
-        "keychainLocked",
-        "is invalid for '--keychain",
-        "invalidPEMDocument",
-    }
-)
-_ARGUMENTS = frozenset({"must be a zip archive (.zip), flat installer package (.pkg), or UDIF disk image (.dmg)"})
 
 
 class UploadBroke(ServiceUnavailable):
@@ -94,7 +80,8 @@ class NotaryTool:
     def submit(self, path: Path) -> str:
         """Begin a submission and upload the file; its id. Not idempotent: after an error other than Throttled, look in
         `submissions` for the file's name before doing it again."""
-        completed = self._call("submit", path, "--no-wait", "--no-progress", timeout=_SENDING)
+        limit = _SENDING + timedelta(seconds=path.stat().st_size * _SECONDS_A_BYTE)
+        completed = self._call("submit", path, "--no-wait", "--no-progress", timeout=limit)
         for document in _documents(completed):
             if document.get("message") == UPLOADED and _is_id(document.get("id")):
                 return str(document["id"])
@@ -172,7 +159,7 @@ def _error(completed: Completed, command: str) -> ReleaseError:
     """What a call without an answer means, by its words."""
     where = f"notarytool {command}"
     if completed.timed_out:
-        return ServiceUnavailable("did not end in time and was stopped", where=where)
+        return ServiceUnavailable("did not end in time and was stopped, with all that it had started", where=where)
     text = (completed.stdout + b"\n" + completed.stderr).decode("utf-8", "replace")
     found = next((one for one in explain(text) if one.tool in _FAMILY), None)
     words = completed.last_lines(8) or "nothing"
@@ -189,11 +176,6 @@ def _known_error(found: Explanation, message: str, where: str) -> ReleaseError:
         kind: type[ReleaseError] = UploadBroke
     elif found.says in _NOT_THERE:
         kind = NotThere
-    elif found.says in CREDENTIALS:
-        kind = CredentialsError
-    elif found.says in _ARGUMENTS:
-        kind = ConfigurationError
     else:
-        # A network's trouble (an NSURLError) has a number, and can pass although something is to be mended too.
-        kind = ServiceUnavailable if found.retry is Retry.HELPS or found.osstatus else ReleaseError
+        kind = found.error or (ServiceUnavailable if found.retry is Retry.HELPS else ReleaseError)
     return kind(message, where=where, remedy=found.remedy)

@@ -115,14 +115,19 @@ def tool(thins: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def signed(thins: Path, keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The arm64 executable, signed as REQUEST asks, with those keys."""
-    folder = tmp_path_factory.mktemp("signed")
+def both(thins: Path, keys: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Architecture → its executable, signed as REQUEST asks, with those keys."""
+    folder = tmp_path_factory.mktemp("both")
     host = host_with()
     shutil.copytree(keys, folder / "rehearsal" / "keys")
     with Rehearsal(folder / "rehearsal", host) as rehearsal:
-        services = rehearsal.services
-        PortableToolchain(host, lambda: services, folder, World.REHEARSAL).sign(
-            thins / "arm64", folder / "tool", REQUEST
-        )
-    return folder / "tool"
+        engine = PortableToolchain(host, lambda: rehearsal.services, folder, World.REHEARSAL)
+        for arch in _TARGETS:
+            engine.sign(thins / arch, folder / arch, REQUEST)
+    return {arch: folder / arch for arch in _TARGETS}
+
+
+@pytest.fixture(scope="session")
+def signed(both: dict[str, Path]) -> Path:
+    """The arm64 one of them."""
+    return both["arm64"]

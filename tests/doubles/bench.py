@@ -5,6 +5,7 @@
 <folder>/levers.json           what goes wrong; written by a test
 <folder>/keychains.json        the user's keychains
 <folder>/counts/<number>       how often a fault's call was made
+<folder>/spied                 with the lever of that name: argv and environment of every call
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline.host import Host, system_host
+if TYPE_CHECKING:
+    from pipeline.host import Host
 
 ROOT = Path(__file__).parents[2]
 NAMES = (
@@ -39,10 +41,11 @@ NAMES = (
     "xcodebuild",
     "xcrun",
 )
+# Without site-packages' own start, which takes longer than most calls.
 PROGRAM = f"""\
-#!{sys.executable}
+#!{sys.executable} -IS
 import sys
-sys.path[:0] = {[str(ROOT), str(ROOT / "tests")]}
+sys.path += {[str(ROOT), str(ROOT / "tests"), *(path for path in sys.path if path.endswith("-packages"))]}
 from doubles.bench import main
 main()
 """
@@ -63,6 +66,8 @@ class Fault:
     """Is what was asked done all the same, before?"""
     kills: int = 0
     """A signal that the caller is sent then, in place of an answer."""
+    hangs: bool = False
+    """It never ends. Where the bench has a pipe `held`, it and a child of its own hold that open for writing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,16 +77,19 @@ class Bench:
     @classmethod
     def install(cls, folder: Path, rehearsal: Path, program: str = PROGRAM) -> Bench:
         """Put executables of every name into `folder`, each this text; `doubles.server` has another."""
-        folder.mkdir(parents=True)
-        (folder / "counts").mkdir()
-        for name in NAMES:
-            (folder / name).write_text(program)
-            (folder / name).chmod(0o755)
+        (folder / "counts").mkdir(parents=True)
         bench = cls(folder=folder)
+        bench.equip(program)
         # Relative, so that a copy of the folder around both works for its own rehearsal.
         (folder / "bench.json").write_text(json.dumps({"rehearsal": os.path.relpath(rehearsal, folder)}))
         bench.set()
         return bench
+
+    def equip(self, program: str = PROGRAM) -> None:
+        """Make every executable this text."""
+        for name in NAMES:
+            (self.folder / name).write_text(program)
+            (self.folder / name).chmod(0o755)
 
     def set(self, *faults: Fault, **levers: object) -> None:
         """These faults and levers, in place of those before."""
@@ -135,6 +143,8 @@ class Job:
 
     @cached_property
     def host(self) -> Host:
+        from pipeline.host import system_host  # a double that only fails starts without it
+
         return system_host()
 
     def say(self, *lines: str) -> None:
@@ -152,6 +162,9 @@ def main() -> None:
 
 
 def run(job: Job, tool: str) -> int:
+    if job.bench.lever("spied"):
+        with (job.bench.folder / "spied").open("a") as stream:
+            stream.write(json.dumps([sys.argv, dict(os.environ)]) + "\n")
     fault = job.bench.fault(tool, job.words)
     if fault is None:
         return _act(job, tool)
@@ -163,7 +176,19 @@ def run(job: Job, tool: str) -> int:
             signal.pause()  # a caller that still acts ends its tools
     sys.stdout.write(fault.out)
     sys.stderr.write(fault.err)
+    if fault.hangs:
+        _hang(job.bench)
     return fault.exit
+
+
+def _hang(bench: Bench) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if (bench.folder / "held").exists():
+        os.open(bench.folder / "held", os.O_WRONLY)
+        os.fork()
+    while True:
+        signal.pause()
 
 
 def _act(job: Job, tool: str) -> int:

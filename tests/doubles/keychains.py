@@ -1,44 +1,40 @@
 """The user's keychains as doubles see them: a search list, a default, and what lies in each keychain.
 
-The login keychain holds the rehearsal's identity, unlocked and open to codesign.
+The login keychain holds the rehearsal's identity, unlocked and open to codesign. What opens certificates is imported
+where it is needed: most calls of `security` open none.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
-
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from typing import TYPE_CHECKING, Any
 
 from doubles.bench import Bench
-from pipeline.codesign.cms import Identity
-from pipeline.identity import load_pem
+
+if TYPE_CHECKING:
+    from pipeline.codesign.cms import Identity
+
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----\n(.*?)-----END CERTIFICATE-----", re.DOTALL)
 
 
 @dataclass
 class Held:
-    """An identity in a keychain: its leaf and key as PEM, and the names it is listed with."""
+    """An identity in a keychain: its leaf and key as PEM, and the name that it is listed with."""
 
     pem: str
+    name: str
     problem: str | None = None
 
     @property
-    def leaf(self) -> x509.Certificate:
-        return x509.load_pem_x509_certificate(self.pem.encode())
-
-    @property
     def sha1(self) -> str:
-        return self.leaf.fingerprint(hashes.SHA1()).hex().upper()
-
-    @property
-    def name(self) -> str:
-        (attribute,) = self.leaf.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-        return str(attribute.value)
+        return hashlib.sha1(certificates_in(self.pem)[0]).hexdigest().upper()
 
 
 @dataclass
@@ -83,21 +79,59 @@ def _keychain(fields: dict[str, Any]) -> Keychain:
 def _begin(bench: Bench, path: Path) -> None:
     login = str(bench.folder / "login.keychain-db")
     pem = (bench.rehearsal / "keys" / "developer-id.pem").read_text()
-    own = Keychain(password="login", partitions=True, timeout=0, identities=[Held(pem=pem)], certificates=[pem])
+    held = Held(pem=pem, name=_name_in(pem.encode()))
+    own = Keychain(password="login", partitions=True, timeout=0, identities=[held], certificates=[pem])
     path.write_text(json.dumps(asdict(Keychains(search=[login], default=login, keychains={login: own}))))
+
+
+def certificates_in(pem: str) -> list[bytes]:
+    """DER of each."""
+    return [base64.b64decode(one) for one in _CERTIFICATE.findall(pem)]
+
+
+def pem_of(certificate: bytes) -> str:
+    return f"-----BEGIN CERTIFICATE-----\n{base64.encodebytes(certificate).decode()}-----END CERTIFICATE-----\n"
+
+
+def _name_in(pem: bytes) -> str:
+    from cryptography import x509
+
+    leaf = x509.load_pem_x509_certificate(pem)
+    (attribute,) = leaf.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    return str(attribute.value)
+
+
+def opened_p12(data: bytes, password: str) -> tuple[Held, list[str]] | None:
+    """The identity and the other certificates of a .p12; None where the password is another."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.serialization import pkcs12
+
+    pem = serialization.Encoding.PEM
+    try:
+        key, leaf, others = pkcs12.load_key_and_certificates(data, password.encode())
+    except ValueError:
+        return None
+    assert key is not None
+    assert leaf is not None
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    public = leaf.public_bytes(pem)
+    held = Held(pem=(public + private).decode(), name=_name_in(public))
+    return held, [one.public_bytes(pem).decode() for one in others]
 
 
 def chain_of(bench: Bench, keychains: Keychains, held: Held) -> Identity | None:
     """The identity with its whole chain; None where the intermediate is in no keychain on the search list."""
-    whole = (bench.rehearsal / "keys" / "developer-id.pem").read_bytes()
-    intermediate = x509.load_pem_x509_certificates(whole)[1]
+    from pipeline.identity import load_pem
+
+    whole = (bench.rehearsal / "keys" / "developer-id.pem").read_text()
+    intermediate = certificates_in(whole)[1]
     there = [
         certificate
         for path in keychains.search
         if path in keychains.keychains
         for text in keychains.keychains[path].certificates
-        for certificate in x509.load_pem_x509_certificates(text.encode())
+        for certificate in certificates_in(text)
     ]
     if intermediate not in there:
         return None
-    return load_pem(whole, held.pem.encode(), None)
+    return load_pem(whole.encode(), held.pem.encode(), None)

@@ -78,7 +78,9 @@ def _submit(job: Job, client: NotaryClient, service: NotaryService) -> int:
         return 64
     archive = Archive(path=path, sha256=job.host.files.sha256(path), size=path.stat().st_size)
     grant = client.submit(path.name, archive.sha256)
-    if job.bench.lever("upload-breaks"):
+    broken = job.bench.folder / "counts" / "broken"
+    if _count(broken) < (job.bench.lever("uploads-break") or 0):
+        broken.write_text("x" * (_count(broken) + 1))
         job.say("Error: abortedUpload(resumeRequest: SotoS3.S3.ResumeMultipartUploadRequest(uploadRequest: …")
         return 1
     patience = Patience(job.host.clock, REHEARSAL_POLICY, timedelta(minutes=1), resume="", say=lambda _words: None)
@@ -86,6 +88,10 @@ def _submit(job: Job, client: NotaryClient, service: NotaryService) -> int:
     put_archive(store, job.host.files, archive, patience, again=False, sent=lambda _count: None)
     job.tell(json.dumps({"path": str(path), "message": "Successfully uploaded file", "id": grant.submission}))
     return 0
+
+
+def _count(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _info(job: Job, client: NotaryClient, _service: NotaryService) -> int:

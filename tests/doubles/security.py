@@ -7,13 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.serialization import pkcs12
-
 from doubles import bench
 from doubles.bench import Job, option
-from doubles.keychains import Held, Keychain, Keychains, keychains_of
+from doubles.keychains import Keychain, Keychains, keychains_of, opened_p12, pem_of
 
 _WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)')
 
@@ -22,6 +18,7 @@ def act(job: Job) -> int:
     if job.words == ["-i"]:
         for line in sys.stdin.read().splitlines():
             words = [re.sub(r"\\(.)", r"\1", one[1]) if one[1] is not None else one[2] for one in _WORD.finditer(line)]
+            sys.stdout.write("security> ")
             bench.run(Job(job.bench, words, job.caller), "security")
         return 0
     commands = {
@@ -47,6 +44,11 @@ def _create(job: Job, known: Keychains) -> int:
         return 48
     known.keychains[path] = Keychain(password=str(option(job.words, "-p")), locked=False)
     Path(path).write_bytes(b"kych")
+    if job.bench.lever(
+        "creating-lists"
+    ):  # as before macOS 10.9: on the search list, and the default where there is none
+        known.search.append(path)
+        known.default = known.default or path
     return 0
 
 
@@ -60,8 +62,8 @@ def _settings(job: Job, known: Keychains) -> int:
     keychain = _there(job, known, job.words[-1])
     if keychain is None:
         return 50
-    if not job.bench.lever("settings-ignored"):
-        keychain.timeout = int(job.words[2])
+    keychain.timeout = int(job.words[2])
+    keychain.locked = bool(job.bench.lever("locks"))
     return 0
 
 
@@ -69,6 +71,9 @@ def _info(job: Job, known: Keychains) -> int:
     keychain = _there(job, known, job.words[-1])
     if keychain is None:
         return 50
+    if keychain.locked:
+        job.say("security: SecKeychainCopySettings: User interaction is not allowed.")
+        return 36
     job.say(f'Keychain "{job.words[-1]}" lock-on-sleep timeout={keychain.timeout}s')
     return 0
 
@@ -88,29 +93,23 @@ def _import(job: Job, known: Keychains) -> int:
     keychain = _there(job, known, str(option(job.words, "-k")))
     if keychain is None:
         return 50
+    if keychain.locked:
+        job.say("security: SecKeychainItemImport: User interaction is not allowed.")
+        return 36
     data = Path(job.words[1]).read_bytes()
     if "-P" not in job.words:
-        keychain.certificates.append(_pem(x509.load_der_x509_certificate(data)))
+        keychain.certificates.append(pem_of(data))
         job.tell("1 certificate imported.")
         return 0
-    try:
-        key, leaf, others = pkcs12.load_key_and_certificates(data, str(option(job.words, "-P")).encode())
-    except ValueError:
+    opened = opened_p12(data, str(option(job.words, "-P")))
+    if opened is None:
         job.say("security: SecKeychainItemImport: MAC verification failed during PKCS12 import (wrong password?)")
         return 1
-    assert key is not None
-    assert leaf is not None
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    keychain.identities.append(Held(pem=_pem(leaf) + private.decode()))
-    keychain.certificates += [_pem(one) for one in others]
+    held, others = opened
+    keychain.identities.append(held)
+    keychain.certificates += others
     job.tell("1 identity imported.")
     return 0
-
-
-def _pem(certificate: x509.Certificate) -> str:
-    return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
 def _partition(job: Job, known: Keychains) -> int:
@@ -149,6 +148,7 @@ def _delete(job: Job, known: Keychains) -> int:
     if _there(job, known, path) is None:
         return 50
     del known.keychains[path]
+    known.default = None if known.default == path else known.default
     known.search = [one for one in known.search if one != path]
     Path(path).unlink(missing_ok=True)
     return 0

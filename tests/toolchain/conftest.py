@@ -1,5 +1,5 @@
 """Fixtures: a host with doubles of Apple's tools, and executables to sign."""
 
-from builders.apple_host import keys, mac, program, signed, thins, tool
+from builders.apple_host import both, keys, mac, program, signed, thins, tool
 
-__all__ = ["keys", "mac", "program", "signed", "thins", "tool"]
+__all__ = ["both", "keys", "mac", "program", "signed", "thins", "tool"]

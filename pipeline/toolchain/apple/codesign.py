@@ -22,6 +22,7 @@ AD_HOC = "-"
 _ON_DISK = "valid on disk"
 _OWN_REQUIREMENT = "satisfies its Designated Requirement"
 _GIVEN_REQUIREMENT = "explicit requirement satisfied"
+_IGNORED = "binary contains an invalid entitlements blob"
 _NOT_SATISFIED = 3
 _FLAGS = re.compile(r"\bflags=0x[0-9a-f]+\((?P<names>[^)]*)\)")
 
@@ -149,7 +150,8 @@ def parse_display(text: str) -> Display:
 
 
 def display(tools: Tools, path: Path, arch: str, where: str) -> Display:
+    """VerificationError also where codesign shows a signature and warns that the system ignores its entitlements."""
     completed = tools.run("codesign", "-d", "-vvvv", "-a", arch, path)
-    if completed.returncode != 0 or completed.timed_out:
+    if completed.returncode != 0 or completed.timed_out or _IGNORED in text_of(completed):
         raise refusal("codesign", completed, VerificationError, where).error
     return parse_display(text_of(completed))

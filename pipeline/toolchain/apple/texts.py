@@ -18,24 +18,21 @@ _FAMILIES = {
     "codesign": ("codesign", "security"),
     "security": ("security", "codesign"),
 }
-# What these mean is a key that is not there, or not within reach: by `says` in explain.toml.
-CREDENTIALS = frozenset(
-    {
-        "unable to build chain to self-signed root",
-        "errSecInternalComponent",
-        "The specified item could not be found in the keychain.",
-        "no identity found",
-        "ambiguous (matches",
-        "User interaction is not allowed.",
-        "CSSMERR_TP_NOT_TRUSTED",
-        "CSSMERR_TP_CERT_REVOKED",
-        "CSSMERR_TP_CERT_EXPIRED",
-        "MAC verification failed during PKCS12 import",
-        "unknown error -1=ffffffffffffffff",
-        "0 valid identities found",
-        "Unable to decode the provided data",
-    }
+# What stands in front of every tool: the developer tools that were selected, the disk.
+_IN_FRONT = ("xcrun", "macOS")
+# A tool that does not end: where it waits for a server, that one cannot be reached; codesign and security wait for a
+# prompt as well, which a machine without a person never answers.
+_ASK_SERVERS = ("codesign", "stapler", "spctl")
+_PROMPT = (
+    "mostly a prompt that nobody sees: unlock the keychain and let codesign use the key (`invoke keychain.create` does "
+    "both)"
 )
+_HANGING = {
+    "codesign": f"{_PROMPT}; or timestamp.apple.com does not answer",
+    "security": _PROMPT,
+    "stapler": "look whether api.apple-cloudkit.com can be reached",
+    "spctl": "look whether Apple's servers can be reached",
+}
 _REMARKS = frozenset({"replacing existing signature"})
 
 
@@ -55,25 +52,23 @@ def refusal(tool: str, completed: Completed, kind: type[ReleaseError], where: st
     """
     words = completed.last_lines(8) or "nothing"
     if completed.timed_out:
-        late = ServiceUnavailable(f"{tool} did not end in time and was stopped; it said: {words}", where=where)
-        return Refusal(error=late, passing=False)
+        kind = ServiceUnavailable if tool in _ASK_SERVERS else kind
+        said = f"{tool} did not end in time and was stopped, with all that it had started; it said: {words}"
+        return Refusal(error=kind(said, where=where, remedy=_HANGING.get(tool)), passing=False)
     found = meaning(tool, completed)
     how = f"exited {completed.returncode}" if completed.returncode >= 0 else f"died of signal {-completed.returncode}"
     if found is None:
         return Refusal(error=kind(f"{tool} {how}, and said:\n{words}", where=where), passing=False)
-    passing = found.retry is Retry.HELPS
     # A finished signature that does not hold is not mended by another key.
-    if found.says in CREDENTIALS and kind is not VerificationError:
-        kind = CredentialsError
-    elif passing and tool == "codesign":
-        kind = ServiceUnavailable
+    if found.error is not None and (found.error, kind) != (CredentialsError, VerificationError):
+        kind = found.error
     error = kind(f"{tool} {how}: {found.meaning} It said:\n{words}", where=where, remedy=found.remedy)
-    return Refusal(error=error, passing=passing)
+    return Refusal(error=error, passing=found.retry is Retry.HELPS)
 
 
 def meaning(tool: str, completed: Completed) -> Explanation | None:
     """What is known of a tool's words or, where they say nothing, of its exit code."""
-    family = _FAMILIES.get(tool, (tool,))
+    family = (*_FAMILIES.get(tool, (tool,)), *_IN_FRONT)
     said = explain(text_of(completed))
     coded = explain(f"{tool} exit {completed.returncode}") if completed.returncode > 0 else ()
     known = (one for one in (*said, *coded) if one.tool in family and one.says not in _REMARKS)

@@ -27,10 +27,9 @@ from pipeline.errors import (
 from pipeline.host import Completed
 from pipeline.model import NotaryMode, Slice, World
 from pipeline.toolchain import ArchiveToNotarize, Event, Notarized, SignRequest
-from pipeline.toolchain.apple import codesign, gatekeeper, lipo, stapler
+from pipeline.toolchain.apple import codesign, ditto, gatekeeper, lipo, stapler, xattr
 from pipeline.toolchain.apple.codesign import AD_HOC, Signing
 from pipeline.toolchain.apple.identities import KeychainIdentity, choose, find_identities
-from pipeline.toolchain.apple.texts import refusal
 from pipeline.toolchain.apple.tools import Tools
 from pipeline.toolchain.apple.versions import versions_of
 from pipeline.toolchain.archives import submittable, told
@@ -107,7 +106,7 @@ class AppleToolchain:
         if request.sign_archives:
             raise NotSupported("code in archives with Apple's tools", where="[app] sign-archives")
         given = disk.entitled(bundle, request.nested_entitlements)
-        self._run("xattr", "-cr", bundle, kind=SigningError, where=str(source))
+        xattr.clear(self._tools, bundle, str(source))
         for number, (target, executable) in enumerate(disk.code_inside(bundle)):
             where = f"{source}/{target}"
             self._demand_signable(bundle / executable, where)
@@ -139,7 +138,7 @@ class AppleToolchain:
         """Sign a copy in place, and demand of the result what was asked for."""
         where = str(source)
         archs = self._demand_signable(executable, where)
-        self._run("xattr", "-cr", path, kind=SigningError, where=where)
+        xattr.clear(self._tools, path, where)
         entitlements = None
         if request.entitlements is not None:
             entitlements = work / "entitlements.plist"
@@ -236,12 +235,7 @@ class AppleToolchain:
     def _demand_survives_ditto(self, archive: ArchiveToNotarize) -> None:
         """The notary unpacks with ditto: what comes out is looked at before it is sent."""
         with self._work() as work:
-            unpacked = work / "unpacked"
-            self._run("ditto", "-x", "-k", archive.path, unpacked, kind=VerificationError, where=str(archive.path))
-            entries = sorted(unpacked.iterdir()) if unpacked.is_dir() else []
-            if not entries:
-                raise VerificationError("ditto unpacks nothing from it", where=str(archive.path))
-            for entry in entries:
+            for entry in ditto.unpack(self._tools, archive.path, work / "unpacked"):
                 try:
                     self.verify(entry)
                 except (VerificationError, MalformedFile) as error:
@@ -306,11 +300,6 @@ class AppleToolchain:
             yield work
         finally:
             self._host.files.remove(work)
-
-    def _run(self, tool: str, *words: str | Path, kind: type[SigningError | VerificationError], where: str) -> None:
-        completed = self._tools.run(tool, *words)
-        if completed.returncode != 0 or completed.timed_out:
-            raise refusal(tool, completed, kind, where).error
 
 
 def _demand_as_asked(

@@ -5,8 +5,8 @@ An argv, never a shell. Nothing is concluded here: `texts` and the files named a
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -25,8 +25,12 @@ _SYSTEM = {
     "xcodebuild": "/usr/bin/xcodebuild",
     "xcrun": "/usr/bin/xcrun",
 }
-# codesign waits for the time-stamp authority, spctl and stapler for Apple's servers.
-_TIMEOUT = timedelta(minutes=10)
+# codesign waits for the time-stamp authority, spctl and stapler (by xcrun) for Apple's servers, ditto and lipo for the
+# disk; `arch` starts a product, which prints a version. The others wait for nobody, unless they show a prompt.
+_LIMITS = {
+    **dict.fromkeys(_SYSTEM, timedelta(minutes=10)),
+    **dict.fromkeys(("arch", "security", "sw_vers", "xattr", "xcodebuild"), timedelta(minutes=2)),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,23 +40,24 @@ class Tools:
     """[toolchain] path: tools used instead of the system's; None for the system's."""
     record: Callable[..., object]
     """Writes to the audit log: an event's name, then facts by keyword."""
+    limits: Mapping[str, timedelta] = field(default_factory=lambda: _LIMITS)
+    """After which a tool is killed, with all that it started."""
 
     def path(self, tool: str) -> Path:
         return Path(_SYSTEM[tool]) if self.folder is None else self.folder / tool
 
-    def run(
-        self, tool: str, *words: str | Path, stdin: bytes = b"", timeout: timedelta = _TIMEOUT, cwd: Path | None = None
-    ) -> Completed:
+    def run(self, tool: str, *words: str | Path, stdin: bytes = b"", timeout: timedelta | None = None) -> Completed:
         """What the tool left, whatever it was; its wording goes to the log. Raises ToolMissing, HostRefused."""
         argv = [str(self.path(tool)), *map(str, words)]
         began = self.host.clock.monotonic()
-        completed = self.host.runner.run(argv, stdin=stdin, timeout=timeout, cwd=cwd)
+        completed = self.host.runner.run(argv, stdin=stdin, timeout=timeout or self.limits[tool])
         self.record(
             "ran",
             argv=argv,
             exit=completed.returncode,
             seconds=round((self.host.clock.monotonic() - began).total_seconds(), 3),
             words=completed.last_lines(),
+            **({"timed_out": True} if completed.timed_out else {}),
         )
         return completed
 
