@@ -95,7 +95,7 @@ def _copied(app: AppOptions) -> dict[str, Path]:
 
 def _nested_entitlements(context: Context, app: AppOptions) -> dict[str, bytes | None]:
     return {
-        pattern: demand_filled(context.host.files.read(path), str(path)) if path is not None else None
+        pattern: context.entitlements_in(path) if path is not None else None
         for pattern, path in app.entitlements.items()
     }
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from pipeline.codesign.entitlement_text import check_entitlements
 from pipeline.config.placeholders import demand_filled
 from pipeline.errors import ConfigurationError
 from pipeline.host import Host
@@ -70,7 +71,13 @@ class Context:
             return plistlib.dumps({"com.apple.security.get-task-allow": True})
         if isinstance(chosen, str):
             raise ConfigurationError(f"unknown entitlements {chosen!r}", where=f"product {product.name}")
-        return demand_filled(self.host.files.read(chosen), str(chosen))
+        return self.entitlements_in(chosen)
+
+    def entitlements_in(self, path: Path) -> bytes:
+        """A file of entitlements, verbatim. Raises MalformedFile for one that an Apple parser would refuse later."""
+        data = demand_filled(self.host.files.read(path), str(path))
+        check_entitlements(data, str(path))
+        return data
 
     def event(self, stage: str) -> Callable[..., object]:
         """Writes an event of this stage to the audit log."""

@@ -13,6 +13,7 @@ from pipeline.codesign.certificates import Anchors, is_developer_id
 from pipeline.codesign.cms import Identity
 from pipeline.codesign.code_directory import Flags, parse_flags, parse_hash_types
 from pipeline.codesign.describe import parse_version_text
+from pipeline.codesign.entitlement_text import check_entitlements
 from pipeline.codesign.eras import era_named
 from pipeline.codesign.options import SigningOptions
 from pipeline.codesign.requirements import compile_requirements
@@ -54,7 +55,7 @@ def sign(host: Host, path: str, output: str, wish: Wish) -> None:
     options = SigningOptions(
         identifier=wish.identifier,
         flags=_flags(wish, ad_hoc=who is None),
-        entitlements=host.files.read(existing(wish.entitlements)) if wish.entitlements else None,
+        entitlements=_entitlements(host, wish.entitlements) if wish.entitlements else None,
         requirements=_requirements(host, wish.requirements),
         era=era_named(wish.era),
         prefix=wish.prefix,
@@ -108,7 +109,7 @@ def _signer(host: Host, source: Path, wish: Wish) -> Callable[..., tuple[Verifie
                 where="--nested-entitlements",
                 remedy='such as "Contents/XPCServices/*.xpc=service.plist"',
             )
-        patterns[pattern] = None if name == PRESERVE else host.files.read(existing(name))
+        patterns[pattern] = None if name == PRESERVE else _entitlements(host, name)
     if source.is_dir():
         nested = disk.choose_entitlements(source, patterns, archives=wish.sign_archives)
         return partial(disk.sign_bundle, nested=nested, archives=wish.sign_archives)
@@ -129,6 +130,12 @@ def universal(host: Host, slices: Sequence[str], output: str) -> None:
 
 def thin(host: Host, path: str, arch: str, output: str) -> None:
     disk.thin(host.files, existing(path), arch, Path(output))
+
+
+def _entitlements(host: Host, path: str) -> bytes:
+    data = host.files.read(existing(path))
+    check_entitlements(data, path)
+    return data
 
 
 def existing(path: str) -> Path:
