@@ -4,196 +4,217 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
+from builders.hosts import Terminal, host_with
+from builders.keychain_user import PASSWORD, User
 from builders.workshop import ROOT
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.serialization import pkcs12
-from doubles.bench import Bench, Fault
+from doubles.bench import Fault
 
-_TERMINATING = Path(__file__).parents[1] / "fakes" / "terminating.py"
-_PASSWORD = 'open sesame "quoted" \\ and more'
-# In the order of the recipe; the interactive ones are met inside of `security -i`.
+from pipeline.errors import CredentialsError, ReleaseError, ServiceUnavailable
+
+_SIGNALLED = Path(__file__).parents[1] / "fakes" / "signalled_keychain.py"
+_SAID = "security: SecKeychain: something went wrong.\n"
+# Every call of the recipe that can fail: its tool and a word of it, and which of the calls with that word it is.
 STEPS = [
-    ("create-keychain", 48, "security: SecKeychainCreate: A keychain with the same name already exists."),
-    ("set-keychain-settings", 50, "security: SecKeychainOpen: The specified keychain could not be found."),
-    ("show-keychain-info", 50, "security: SecKeychainOpen: The specified keychain could not be found."),
-    ("unlock-keychain", 51, "security: SecKeychainUnlock: The user name or passphrase you entered is not correct."),
-    (
-        "import",
-        1,
-        "security: SecKeychainItemImport: MAC verification failed during PKCS12 import (wrong password?)",
-    ),
-    ("import", 1, "security: SecKeychainItemImport: Unable to decode the provided data."),
-    ("set-key-partition-list", 51, "security: SecKeychainItemSetAccessWithPassword: The user name is not correct."),
-    ("find-identity", 0, "     0 valid identities found"),
+    ("security", "default-keychain", 1),
+    ("security", "list-keychains", 1),
+    ("security", "create-keychain", 1),
+    ("security", "set-keychain-settings", 1),
+    ("security", "unlock-keychain", 1),
+    ("security", "show-keychain-info", 1),
+    ("security", "import", 1),
+    ("security", "import", 2),
+    ("security", "set-key-partition-list", 1),
+    ("security", "list-keychains", 2),
+    ("security", "-s", 2),
+    ("security", "list-keychains", 4),
+    ("security", "find-identity", 1),
+    ("codesign", "--sign", 1),
+]
+# What says nothing and does nothing, and what notices.
+SILENT = [
+    ("create-keychain", 1, "no keychain was made"),
+    ("set-keychain-settings", 1, "locks by itself too soon"),
+    ("import", 1, "no such identity"),
+    ("import", 2, "unable to build chain"),
+    ("set-key-partition-list", 1, "errSecInternalComponent"),
+    ("-s", 2, "search list is"),
+    ("find-identity", 1, "not understood"),
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class User:
-    """Somebody with doubles of `security` and `codesign`, a .p12 that holds a leaf alone, and a Mach-O file."""
-
-    folder: Path
-    bench: Bench
-
-    @property
-    def keychain(self) -> Path:
-        return self.folder / "ci" / "release.keychain-db"
-
-    def invoke(
-        self, command: str, *words: str, password: str = _PASSWORD, lever: Path | None = None, at: str = ""
-    ) -> subprocess.CompletedProcess[str]:
-        program = [sys.executable, "-m", "invoke"] if lever is None else [sys.executable, str(lever)]
-        place = ["--keychain", str(self.keychain), "--tools", str(self.bench.folder)]
-        return subprocess.run(
-            [*program, command, *words, *place],
-            cwd=ROOT,
-            input=password + "\n",
-            env={**os.environ, "TERM_AT": at},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    def create(self, **more: Any) -> subprocess.CompletedProcess[str]:
-        files = [
-            "--p12",
-            self.folder / "id.p12",
-            "--certificate",
-            self.folder / "ca.cer",
-            "--trial",
-            self.folder / "tool",
-        ]
-        return self.invoke("keychain.create", *map(str, files), **more)
-
-    def state(self) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads((self.bench.folder / "keychains.json").read_text())
-        return document
-
-    def demand_as_before(self) -> None:
-        """Search list and default are those of the beginning, and nothing of the keychain is left."""
-        login = str(self.bench.folder / "login.keychain-db")
-        other = str(self.folder / "other.keychain-db")
-        state = self.state()
-        assert state["search"] == [other, login]
-        assert state["default"] == login
-        assert str(self.keychain) not in state["keychains"]
-        assert not list(self.keychain.parent.glob("*")) if self.keychain.parent.exists() else True
-        assert not list(self.keychain.parent.glob(".*")) if self.keychain.parent.exists() else True
+@pytest.fixture(scope="module")
+def settled(tmp_path_factory: pytest.TempPathFactory, keys: Path, thins: Path, program: str) -> User:
+    return User.settle(tmp_path_factory.mktemp("user"), keys, thins / "arm64", program)
 
 
 @pytest.fixture
-def user(tmp_path: Path, keys: Path, thins: Path) -> User:
-    shutil.copytree(keys, tmp_path / "rehearsal" / "keys")
-    shutil.copytree(keys.parent / "anchors", tmp_path / "rehearsal" / "anchors")
-    bench = Bench.install(tmp_path / "tools", tmp_path / "rehearsal")
-    pem = (keys / "developer-id.pem").read_bytes()
-    chain = x509.load_pem_x509_certificates(pem)
-    key = serialization.load_pem_private_key(pem[pem.index(b"-----BEGIN PRIVATE") :], None)
-    locked = serialization.BestAvailableEncryption(_PASSWORD.encode())
-    data = pkcs12.serialize_key_and_certificates(b"id", key, chain[0], None, locked)  # type: ignore[arg-type]
-    (tmp_path / "id.p12").write_bytes(data)
-    (tmp_path / "ca.cer").write_bytes(chain[1].public_bytes(serialization.Encoding.DER))
-    shutil.copy(thins / "arm64", tmp_path / "tool")
-    login = str(tmp_path / "tools" / "login.keychain-db")
-    other = str(tmp_path / "other.keychain-db")
-    empty = {"password": "x", "identities": [], "certificates": []}
-    begun = {"search": [other, login], "default": login, "keychains": {login: empty, other: empty}}
-    (tmp_path / "tools" / "keychains.json").write_text(json.dumps(begun))
-    return User(folder=tmp_path, bench=bench)
+def user(settled: User, program: str) -> User:
+    settled.bench.equip(program)
+    settled.begin()
+    return settled
 
 
-def test_create_makes_a_keychain_that_codesign_can_use(user: User) -> None:
-    """Unlocked, open to codesign, behind the user's own on the search list, and proved by a signature."""
-    done = user.create()
+def invoke(user: User, command: str, *words: str, password: str = PASSWORD) -> subprocess.CompletedProcess[str]:
+    place = ["--keychain", str(user.keychain), "--tools", str(user.bench.folder)]
+    return subprocess.run(
+        [sys.executable, "-m", "invoke", command, *words, *place],
+        cwd=ROOT,
+        input=password + "\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_commands_make_a_keychain_that_codesign_can_use_and_take_it_away(user: User) -> None:
+    """Unlocked, open to codesign, behind the user's own on the search list; afterwards everything is as before."""
+    files = {"p12": "id.p12", "certificate": "ca.cer", "trial": "tool"}
+    words = [word for option, name in files.items() for word in (f"--{option}", str(user.folder / name))]
+    wrong = invoke(user, "keychain.create", *words, password="wrong")
+    assert wrong.returncode == 10
+    assert "-legacy" in wrong.stderr
+    assert user.changed() == []
+    done = invoke(user, "keychain.create", *words)
     assert done.returncode == 0, done.stderr
     state = user.state()
     made = state["keychains"][str(user.keychain)]
-    assert state["search"][-1] == str(user.keychain)
-    assert state["default"] != str(user.keychain)
+    assert state["search"] == [*user.own["search"], str(user.keychain)]
+    assert state["default"] == user.own["default"]
     assert (made["locked"], made["partitions"], made["timeout"]) == (False, True, 21600)
     assert len(made["identities"]) == 1
     assert len(made["certificates"]) == 3
-    assert made["password"] not in ("", _PASSWORD)
-    assert made["password"] not in done.stdout + done.stderr
-    assert _PASSWORD not in done.stdout + done.stderr
-
-
-def test_delete_leaves_everything_as_it_was(user: User) -> None:
-    """After create and delete the search list and the default are those of before; deleting again is no error."""
-    assert user.create().returncode == 0
     for _ in range(2):
-        done = user.invoke("keychain.delete")
+        done = invoke(user, "keychain.delete")
         assert done.returncode == 0, done.stderr
-        user.demand_as_before()
+        assert user.changed() == []
 
 
-@pytest.mark.parametrize(("step", "code", "text"), STEPS, ids=[f"{one[0]}-{one[2][-30:]}" for one in STEPS])
-def test_a_failure_of_any_step_leaves_everything_as_it_was(user: User, step: str, code: int, text: str) -> None:
-    """Whichever step of the recipe fails, it is a credentials error, and the user's keychains are as before."""
-    user.bench.set(Fault(tool="security", words=(step,), exit=code, out=text + "\n"))
-    done = user.create()
-    assert done.returncode == 10, done.stderr
-    user.bench.set()
-    user.demand_as_before()
+@pytest.mark.parametrize(("tool", "word", "at"), STEPS, ids=[" ".join(map(str, one)) for one in STEPS])
+def test_a_failure_of_any_step_leaves_everything_as_it_was(user: User, tool: str, word: str, at: int) -> None:
+    """Whichever call of the recipe fails, it is a credentials error, and the user's keychains are as before."""
+    user.bench.set(Fault(tool=tool, words=(word,), at=at, times=1, out=_SAID if tool == "security" else "", exit=1))
+    if word == "default-keychain":
+        user.make(host_with())  # nobody has to have a default
+        user.keychain_for(host_with()).delete()
+        assert user.state()["search"] == user.own["search"]
+        return
+    with pytest.raises(ReleaseError) as caught:
+        user.make(host_with())
+    assert caught.value.exit_code == (10 if tool == "security" else 4)
+    assert user.changed() == []
 
 
-def test_a_wrong_password_is_said(user: User) -> None:
-    """A .p12 that does not open is exit 10 with the remedy for OpenSSL 3's files, and nothing is left."""
-    done = user.create(password="wrong")
-    assert done.returncode == 10
-    assert "-legacy" in done.stderr
-    user.demand_as_before()
+@pytest.mark.parametrize(("word", "at", "words"), SILENT, ids=[f"{one[0]} {one[1]}" for one in SILENT])
+def test_what_security_did_not_do_is_read_back(user: User, word: str, at: int, words: str) -> None:
+    """Every command that exits 0, says nothing and did nothing is caught, and nothing is left."""
+    user.bench.set(Fault(tool="security", words=(word,), at=at, times=1, exit=0))
+    with pytest.raises(CredentialsError, match=words):
+        user.make(host_with())
+    assert user.changed() == []
 
 
-@pytest.mark.parametrize(
-    ("levers", "words"),
-    [
-        ({"settings-ignored": True}, "locks by itself too soon"),
-        ({"no-preferences": True}, "search list is"),
-    ],
-)
-def test_what_security_did_not_do_is_read_back(user: User, levers: dict[str, object], words: str) -> None:
-    """Commands that exit 0 and did nothing are caught by reading back."""
-    user.bench.set(**levers)
-    done = user.create()
-    assert done.returncode == 10
-    assert words in done.stderr
-    user.demand_as_before()
+def test_a_keychain_that_stays_locked_is_caught(user: User) -> None:
+    """Of a locked keychain `show-keychain-info` tells nothing, whatever unlock-keychain exits with."""
+    user.bench.set(Fault(tool="security", words=("unlock-keychain",), exit=0), locks=True)
+    with pytest.raises(CredentialsError, match="prompt"):
+        user.make(host_with())
+    assert user.changed() == []
 
 
 def test_an_identity_that_codesign_cannot_use_is_refused(user: User) -> None:
     """find-identity calls it valid; the trial signature fails, because the intermediate is missing."""
-    done = user.invoke("keychain.create", "--p12", str(user.folder / "id.p12"), "--trial", str(user.folder / "tool"))
-    assert done.returncode == 10
-    assert "unable to build chain" in done.stderr
-    user.demand_as_before()
+    with pytest.raises(CredentialsError, match="unable to build chain"):
+        user.make(host_with(), intermediate=False)
+    assert user.changed() == []
 
 
-@pytest.mark.parametrize("at", ["set-keychain-settings", "show-keychain-info", "import", "find-identity", "codesign"])
-def test_terminated_in_the_middle_leaves_everything_as_it_was(user: User, at: str) -> None:
-    """SIGTERM at any step is 143, with the search list and the default as before."""
-    done = user.create(lever=_TERMINATING, at=at)
-    assert done.returncode == 143, done.stderr
-    user.demand_as_before()
+def test_a_trial_that_never_ends_is_a_prompt(user: User) -> None:
+    """A codesign that waits for a click that nobody makes is killed, told as such, and everything is as before."""
+    user.bench.set(Fault(tool="codesign", words=("--sign",), hangs=True))
+    with pytest.raises(ServiceUnavailable, match="prompt that nobody sees"):
+        user.make(host_with(), patience=timedelta(seconds=1))
+    assert user.changed() == []
+
+
+def test_a_keychain_that_macos_lists_as_it_is_made_is_listed_once(user: User) -> None:
+    """Older macOS puts a new keychain on the search list by itself, and makes it the default where there is none."""
+    user.begin(default=False)
+    user.bench.set(**{"creating-lists": True})
+    user.make(host_with())
+    assert user.state()["search"] == [*user.own["search"], str(user.keychain)]
+    user.keychain_for(host_with()).delete()
+    assert user.changed() == ["default"]
+    assert user.state()["default"] is None
 
 
 def test_what_a_kill_left_is_taken_away_first(user: User) -> None:
     """A keychain of a run that was killed does not stand in the way, and the list of before it is remembered."""
-    assert user.create().returncode == 0
-    done = user.create()
-    assert done.returncode == 0, done.stderr
+    user.make(host_with())
+    user.make(host_with())
     assert user.state()["search"].count(str(user.keychain)) == 1
-    assert user.invoke("keychain.delete").returncode == 0
-    user.demand_as_before()
+    user.keychain_for(host_with()).delete()
+    assert user.changed() == []
+
+
+def test_a_restoration_that_failed_is_completed_by_the_next(user: User) -> None:
+    """Where search list or keychain cannot be restored it is said, the rest is, and `delete` does it later."""
+    for word in ("-s", "delete-keychain"):
+        user.make(host_with())
+        user.bench.set(Fault(tool="security", words=(word,), times=1, out=_SAID))
+        with pytest.raises(CredentialsError):
+            user.keychain_for(host_with()).delete()
+        assert user.changed() != []
+        user.keychain_for(host_with()).delete()
+        assert user.changed() == []
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGKILL", -9)])
+def test_a_signal_at_any_step_leaves_everything_as_it_was(user: User, name: str, code: int) -> None:
+    """As each process of the recipe starts: SIGTERM restores at once, and what SIGKILL left `delete` takes away."""
+    argv = [sys.executable, str(_SIGNALLED), name, str(user.folder)]
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=True)
+    *steps, last = map(json.loads, done.stdout.splitlines())
+    assert (last["at"], last["code"]) == ("", 0)
+    assert len(steps) == len(STEPS)
+    assert {word for step in steps for word in step["at"].split()} >= {
+        one for _tool, one, _at in STEPS if one not in ("create-keychain", "unlock-keychain", "set-key-partition-list")
+    }
+    assert [(step["code"], step["changed"]) for step in steps] == [(code, [])] * len(steps)
+
+
+def test_no_secret_leaves_the_standard_input(user: User) -> None:
+    """Neither password is in an argv, an environment, a file, a message or a log line, whichever step fails."""
+    user.bench.equip()  # each in a process of its own, with the environment that it was given
+    terminal = Terminal()
+    host = host_with(terminal=terminal)
+    secrets = {PASSWORD}
+    said: list[str] = []
+    for fault in (None, "import", "set-key-partition-list", "find-identity"):
+        user.begin()
+        faults = [Fault(tool="security", words=(fault,), out=_SAID, works=True)] if fault else []
+        user.bench.set(*faults, spied=True)
+        try:
+            user.make(host)
+            secrets.add(user.state()["keychains"][str(user.keychain)]["password"])
+        except ReleaseError as error:
+            said.append(f"{error} {error!r}")
+    assert len(secrets) == 2
+    assert len(said) == 3
+    spied = (user.bench.folder / "spied").read_text()
+    assert "-i" in spied
+    known = {user.bench.folder / "keychains.json"}  # the double's own memory
+    texts = [path.read_bytes() for path in user.folder.rglob("*") if path.is_file() and path not in known]
+    texts += [terminal.text().encode(), *(one.encode() for one in said)]
+    for secret in secrets:
+        forms = {secret, json.dumps(secret)[1:-1], secret.replace("\\", "\\\\").replace('"', '\\"')}
+        assert not [text for text in texts for form in forms if form.encode() in text]
 
 
 def test_off_a_mac_there_are_no_keychains() -> None:

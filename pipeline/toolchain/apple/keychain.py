@@ -1,14 +1,16 @@
 """A keychain for CI: made, filled and proved step by step, and the user's own search list and default as they were.
 
-Every step is read back: several of these commands say nothing where they did nothing. What holds a secret goes through
-`security -i` on its standard input, never its argv. The recipe: create (a full path), no lock after five minutes,
-unlock, import for codesign, the Developer ID intermediates, the partition list without which codesign hangs, the search
-list. The keychain's password is chance and kept nowhere: it is asked for in these steps alone.
+Every step is read back, since several of these commands say nothing where they did nothing: the keychain by its file,
+settings and lock by `show-keychain-info`, imports by `find-identity`, the search list by `list-keychains`, and all of
+it, with the partition list without which codesign hangs, by a trial signature. What holds a secret goes through
+`security -i` on its standard input, never its argv. The keychain's password is chance and kept nowhere: these steps
+alone need it.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,6 +28,8 @@ _UNLOCKED_FOR = 21600
 _PARTITIONS = "apple-tool:,apple:,codesign:"
 _SETTINGS = re.compile(r"timeout=(?P<seconds>[0-9]+)s")
 _NO_TIMEOUT = "no-timeout"
+# What a kill can leave beside the keychain.
+_SCRAPS = ("cer", "trial")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +56,9 @@ class Keychain:
             raise ConfigurationError("a keychain is named by its full path, ending in .keychain-db", where=str(path))
         self._tools = tools
         self._files = tools.host.files
-        self.path = path
-        self._memory = path.with_name(f".{path.name}.before.json")
+        # As `security` lists it: /tmp is a link on macOS.
+        self.path = Path(os.path.realpath(path))
+        self._memory = self._beside("before.json")
 
     def create(self, p12: Path, password: Secret, certificates: Sequence[bytes], trial: Path) -> KeychainIdentity:
         """Make it, with the identity of a `.p12` and these certificates (DER); signs a copy of `trial` as the proof.
@@ -76,9 +81,8 @@ class Keychain:
     def delete(self) -> None:
         """Restore search list and default, remove the keychain, and read all of it back. Doing it twice is no error."""
         before = _Before.from_json(self._files.read(self._memory)) if self._memory.exists() else self._remember()
-        ours = str(self.path)
-        search = tuple(one for one in before.search if one != ours)
-        default = before.default if before.default != ours else None
+        search = tuple(one for one in before.search if not self._is_ours(one))
+        default = before.default if before.default and not self._is_ours(before.default) else None
         steps: tuple[Callable[[], None], ...] = (
             partial(self._set_search, search),
             partial(self._set_default, default),
@@ -92,25 +96,32 @@ class Keychain:
                 problems.append(error)  # the others are done all the same
         if problems:
             raise problems[0]
-        self._files.remove(self._memory)
+        for what in (*_SCRAPS, "before.json"):
+            self._files.remove(self._beside(what))
+
+    def _beside(self, what: str) -> Path:
+        return self.path.with_name(f".{self.path.name}.{what}")
 
     def _make(self, p12: Path, password: Secret, certificates: Sequence[bytes]) -> None:
         host = self._tools.host
         own = host.redact.register(Secret(host.entropy.bytes(24).hex()))
         self._interactive("create-keychain", "-p", own, self.path)
+        if not self.path.exists():
+            raise CredentialsError("no keychain was made, and nothing was said", where=str(self.path))
         self._plain("set-keychain-settings", "-lut", str(_UNLOCKED_FOR), self.path)
-        self._demand_settings()
         self._interactive("unlock-keychain", "-p", own, self.path)
+        self._demand_unlocked()
         self._interactive(
             "import", p12, "-k", self.path, "-f", "pkcs12", "-P", password, "-T", self._tools.path("codesign")
         )
         for certificate in certificates:
             self._import(certificate)
         self._interactive("set-key-partition-list", "-S", _PARTITIONS, "-s", "-k", own, self.path)
-        self._set_search((*self._search(), str(self.path)))
+        # Older macOS lists a keychain when it makes it.
+        self._set_search((*(one for one in self._search() if not self._is_ours(one)), str(self.path)))
 
     def _import(self, certificate: bytes) -> None:
-        place = self.path.with_name(f".{self.path.name}.cer")
+        place = self._beside("cer")
         self._files.write(place, certificate)
         try:
             self._plain("import", place, "-k", self.path)
@@ -119,7 +130,7 @@ class Keychain:
 
     def _try(self, identity: KeychainIdentity, trial: Path) -> None:
         """find-identity calls identities valid that codesign cannot use: a signature alone is proof."""
-        copy = self.path.with_name(f".{self.path.name}.trial")
+        copy = self._beside("trial")
         self._files.copy(trial, copy, mode=0o755)
         try:
             signing = Signing(
@@ -140,7 +151,7 @@ class Keychain:
     def _set_search(self, paths: Sequence[str]) -> None:
         self._plain("list-keychains", "-d", "user", "-s", *paths)
         found = self._search()
-        if [Path(one) for one in found] != [Path(one) for one in paths]:
+        if [*map(os.path.realpath, found)] != [*map(os.path.realpath, paths)]:
             raise CredentialsError(
                 f"the search list is {', '.join(found) or 'empty'} after it was set to {', '.join(paths) or 'nothing'}",
                 where="security list-keychains",
@@ -155,7 +166,8 @@ class Keychain:
         if self._remember().default != path:
             raise CredentialsError("the default keychain did not take", where="security default-keychain")
 
-    def _demand_settings(self) -> None:
+    def _demand_unlocked(self) -> None:
+        """Of a locked keychain nothing is told."""
         text = self._plain("show-keychain-info", self.path)
         found = _SETTINGS.search(text)
         if _NO_TIMEOUT not in text and (found is None or int(found["seconds"]) < _UNLOCKED_FOR):
@@ -166,6 +178,12 @@ class Keychain:
             self._plain("delete-keychain", self.path)
         if self.path.exists():
             raise CredentialsError("it is still there after it was deleted", where=str(self.path))
+        default = self._remember().default
+        if default and self._is_ours(default):
+            raise CredentialsError("it is still the default keychain", where=str(self.path))
+
+    def _is_ours(self, path: str) -> bool:
+        return os.path.realpath(path) == str(self.path)
 
     def _plain(self, command: str, *words: str | Path) -> str:
         completed = self._tools.run("security", command, *words)
