@@ -18,7 +18,7 @@ from pipeline.codesign.decisions import SignatureInputs, decided, default_hash_t
 from pipeline.codesign.identifiers import canonical_identifier
 from pipeline.codesign.options import SigningOptions
 from pipeline.codesign.signature import Signature, parse_signature
-from pipeline.codesign.superblob import ALTERNATE_SLOTS, Blob, Magic, Slot, build_blob, build_superblob
+from pipeline.codesign.superblob import ALTERNATE_SLOTS, Blob, Magic, Slot, build_blob, build_slot_list, build_superblob
 from pipeline.codesign.tree import EntryKind, Tree, join
 from pipeline.codesign.verified import VerifiedSlice
 from pipeline.codesign.verifier import Expectations, check_directories, judge
@@ -31,9 +31,12 @@ ARCHITECTURE = "none"
 _NAMES: Mapping[int, str] = {
     Slot.CODE_DIRECTORY: "CodeDirectory",
     Slot.REQUIREMENTS: "CodeRequirements",
+    Slot.SLOT_LIST: "CodeTopDirectory",
     **{slot: f"CodeRequirements-{number}" for number, slot in enumerate(ALTERNATE_SLOTS, 1)},
     Slot.CMS: "CodeSignature",
 }
+# These are in their file without the blob that is around them in a SuperBlob.
+_BARE = (Slot.SLOT_LIST, Slot.CMS)
 PLAIN_FILES = frozenset(_NAMES.values())
 """What the folder of the signature may hold beside the seal."""
 
@@ -72,6 +75,8 @@ def sign_plain(
         cms = build_cms(identity, blobs, options.era, signing_time=signing_time, timestamper=timestamper)
     slots = [Slot.CODE_DIRECTORY, *ALTERNATE_SLOTS]
     files = {_NAMES[slot]: one.blob for slot, one in zip(slots, directories, strict=False)}
+    if (listed := _slot_list(inputs)) is not None:
+        files[_NAMES[Slot.SLOT_LIST]] = listed
     return {**files, _NAMES[Slot.REQUIREMENTS]: inputs.requirements, _NAMES[Slot.CMS]: cms}
 
 
@@ -92,7 +97,7 @@ def read_plain(tree: Tree, bundle: Bundle) -> Signature | None:
             raise MalformedFile("a part of the signature that is no file", where=path)
         with tree.open(path) as source:
             content = read_all(source)
-        blobs.append(Blob(slot=slot, data=build_blob(Magic.WRAPPER, content) if slot == Slot.CMS else content))
+        blobs.append(Blob(slot=slot, data=build_blob(Magic.WRAPPER, content) if slot in _BARE else content))
     if not any(blob.slot == Slot.CODE_DIRECTORY for blob in blobs):
         return None
     try:
@@ -118,6 +123,8 @@ def _directory(main: Source, inputs: SignatureInputs, hash_type: HashType) -> Co
     for slot, content in ((Slot.INFO_PLIST, inputs.info_plist), (Slot.CODE_RESOURCES, inputs.code_resources)):
         if content is not None:
             hashes[slot] = content(hash_type)
+    if (listed := _slot_list(inputs)) is not None:
+        hashes[Slot.SLOT_LIST] = hash_type.digest(listed)
     (code,) = main.digests([hash_type.algorithm], 0, main.size)[hash_type.algorithm]
     directory = CodeDirectory(
         version=inputs.era.newest_directory,
@@ -135,6 +142,12 @@ def _directory(main: Source, inputs: SignatureInputs, hash_type: HashType) -> Co
         runtime=directory.runtime, exec_segment_limit=0, code_limit=directory.code_limit, team=directory.team
     )
     return build_code_directory(replace(directory, version=version))
+
+
+def _slot_list(inputs: SignatureInputs) -> bytes | None:
+    outside = {Slot.INFO_PLIST: inputs.info_plist, Slot.CODE_RESOURCES: inputs.code_resources}
+    special = [Slot.REQUIREMENTS, *(slot for slot, content in outside.items() if content is not None)]
+    return build_slot_list(special, len(inputs.hash_types)) if inputs.era.lists_slots else None
 
 
 def _identifier(main: Source, bundle: Bundle, options: SigningOptions, name: str, *, ad_hoc: bool) -> str:

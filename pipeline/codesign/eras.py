@@ -3,7 +3,7 @@
 The work is done by Security.framework, so the macOS of the signing machine decides the bytes, not the Xcode. Rules come
 from the published sources (github.com/apple-oss-distributions/Security, the project version beside each era) and were
 tried on binaries that Apple's codesign signed; 10.13 stands for 10.13 and 10.14, whose later sources are not published,
-10.11 for 10.10 and 10.11.
+10.12 for 10.11.5 and later too, 10.11 for 10.10 and for 10.11 up to 10.11.3.
 """
 
 from __future__ import annotations
@@ -61,6 +61,8 @@ class Era:
     """Is the XML (never the DER) of entitlements written into what is no executable?"""
     entitlements_der: DerForm | None
     exec_segment_on_macos: bool
+    lists_slots: bool
+    """Does a signature say in slot 4 which slots it has?"""
     unique_despite_plist: bool
     """Does an ad-hoc identifier without a dot gain the UUID even if an Info.plist gave it?"""
     trims_string_table: bool
@@ -88,6 +90,7 @@ _26 = Era(
     entitlements_on_libraries=False,
     entitlements_der=DerForm.VERSIONED,
     exec_segment_on_macos=True,
+    lists_slots=False,
     unique_despite_plist=False,
     trims_string_table=True,
     rsa_with_sha256=True,
@@ -133,6 +136,8 @@ _10_13 = replace(
     cms_digests=False,
 )
 _10_12 = replace(_10_13, name="macos-10.12", security="57740", newest_directory=Version.LIMIT_64)
+# Signatures of April 2016 have the list, those of June have it no more.
+_10_11_4 = replace(_10_12, name="macos-10.11.4", lists_slots=True)
 _10_11 = replace(
     _10_12,
     name="macos-10.11",
@@ -145,7 +150,7 @@ _10_9 = replace(_10_11, name="macos-10.9", security="55471", newest_directory=Ve
 # Before time stamps the room was smaller. Its source is not published: two slices that codesign signed in 2011 show it.
 _10_7 = replace(_10_9, name="macos-10.7", security="55148", cms_room=5000)
 
-ERAS = (_26, _15, _12, _11, _10_15, _10_13, _10_12, _10_11, _10_9, _10_7)
+ERAS = (_26, _15, _12, _11, _10_15, _10_13, _10_12, _10_11_4, _10_11, _10_9, _10_7)
 """Newest first."""
 DEFAULT_ERA = _26
 

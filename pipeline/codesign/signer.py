@@ -32,6 +32,7 @@ from pipeline.codesign.superblob import (
     Magic,
     Slot,
     build_blob,
+    build_slot_list,
     build_superblob,
 )
 from pipeline.errors import ConfigurationError, SigningError
@@ -181,6 +182,11 @@ def _blobs(one: MachSlice, inputs: SignatureInputs) -> list[Blob]:
             blobs.append(Blob(slot=Slot.ENTITLEMENTS_DER, data=build_blob(Magic.ENTITLEMENTS_DER, encoded)))
     for slot, encoded in inputs.constraints.items():
         blobs.append(Blob(slot=slot, data=build_blob(Magic.LAUNCH_CONSTRAINT, encoded)))
+    if inputs.era.lists_slots:
+        outside = {Slot.INFO_PLIST: inputs.info_plist, Slot.CODE_RESOURCES: inputs.code_resources}
+        special = {*(blob.slot for blob in blobs), *(slot for slot, content in outside.items() if content is not None)}
+        listed = build_slot_list(special, len(inputs.hash_types))
+        blobs.append(Blob(slot=Slot.SLOT_LIST, data=build_blob(Magic.WRAPPER, listed)))
     return blobs
 
 
@@ -197,7 +203,7 @@ def _directory(
     one: MachSlice, inputs: SignatureInputs, hash_type: HashType, page_size: int, blobs: Sequence[Blob]
 ) -> CodeDirectory:
     """A CodeDirectory without its page hashes; the version is not chosen yet."""
-    hashes = {blob.slot: hash_type.digest(blob.data) for blob in blobs}
+    hashes = {blob.slot: hash_type.digest(blob.hashed) for blob in blobs}
     if inputs.info_plist is not None:
         hashes[Slot.INFO_PLIST] = inputs.info_plist(hash_type)
     if inputs.code_resources is not None:

@@ -44,7 +44,7 @@ class Slot(IntEnum):
     INFO_PLIST = 1
     REQUIREMENTS = 2
     CODE_RESOURCES = 3
-    APPLICATION = 4
+    SLOT_LIST = 4
     ENTITLEMENTS = 5
     REP_SPECIFIC = 6
     ENTITLEMENTS_DER = 7
@@ -66,6 +66,7 @@ CONSTRAINT_SLOTS = range(Slot.LAUNCH_CONSTRAINT_SELF, Slot.LIBRARY_CONSTRAINT + 
 SLOT_MAGIC: dict[int, Magic] = {
     Slot.CODE_DIRECTORY: Magic.CODE_DIRECTORY,
     Slot.REQUIREMENTS: Magic.REQUIREMENTS,
+    Slot.SLOT_LIST: Magic.WRAPPER,
     Slot.ENTITLEMENTS: Magic.ENTITLEMENTS,
     Slot.ENTITLEMENTS_DER: Magic.ENTITLEMENTS_DER,
     Slot.LAUNCH_CONSTRAINT_SELF: Magic.LAUNCH_CONSTRAINT,
@@ -81,7 +82,7 @@ _SLOT_NAMES: dict[int, str] = {
     Slot.INFO_PLIST: "Info.plist",
     Slot.REQUIREMENTS: "requirements",
     Slot.CODE_RESOURCES: "CodeResources",
-    Slot.APPLICATION: "application",
+    Slot.SLOT_LIST: "list of slots",
     Slot.ENTITLEMENTS: "entitlements",
     Slot.REP_SPECIFIC: "disk image header",
     Slot.ENTITLEMENTS_DER: "DER entitlements",
@@ -115,6 +116,11 @@ class Blob:
     def magic(self) -> int:
         return blob_magic(self.data)
 
+    @property
+    def hashed(self) -> bytes:
+        """What its special slot is the hash of: the whole blob, but of a wrapper the content."""
+        return self.data[_BLOB.size :] if self.magic == Magic.WRAPPER else self.data
+
 
 def build_blob(magic: int, payload: bytes) -> bytes:
     """A blob around its payload."""
@@ -140,6 +146,16 @@ def blob_length(data: bytes) -> int:
     """What the header of a blob says its length is; `data` may be its beginning only."""
     _magic, length = unpack(_BLOB, data, 0, "blob")
     return int(length)
+
+
+def build_slot_list(special: Iterable[int], directories: int) -> bytes:
+    """What the blob in slot 4 holds: all slots of a signature, itself included, with so many CodeDirectories.
+
+    Source: Security `signer.cpp` and `StaticCode.cpp` (validateTopDirectory).
+    """
+    alternates = ALTERNATE_SLOTS[: directories - 1]
+    slots = [Slot.CODE_DIRECTORY, *sorted({*special, Slot.SLOT_LIST}), *alternates, Slot.CMS]
+    return b"".join(map(_COUNT.pack, slots))
 
 
 def build_superblob(blobs: Iterable[Blob], magic: int = Magic.EMBEDDED_SIGNATURE) -> bytes:

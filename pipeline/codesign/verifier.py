@@ -21,7 +21,7 @@ from pipeline.codesign.entitlements import DerForm, entitlements_der, parse_enti
 from pipeline.codesign.identifiers import parse_info_plist
 from pipeline.codesign.requirements import SignatureFacts, designated, requirement_text, satisfies
 from pipeline.codesign.signature import Signature, read_signature
-from pipeline.codesign.superblob import ALTERNATE_SLOTS, Slot, slot_name
+from pipeline.codesign.superblob import ALTERNATE_SLOTS, Slot, build_slot_list, slot_name
 from pipeline.codesign.verified import VerifiedSlice
 from pipeline.errors import MalformedFile, ReleaseError, VerificationError
 from pipeline.macho import FatArch, MachSlice, Source, build_fat_header, first_nonzero, is_macho, read_slices
@@ -216,7 +216,7 @@ def _wrong_page(one: MachSlice, number: int, directory: CodeDirectory) -> Verifi
 def _check_parts(signature: Signature, expectations: Expectations, plists: Sequence[bytes]) -> tuple[str, ...]:
     """The special slots against their content; what cannot be judged is returned."""
     given = {Slot.INFO_PLIST: expectations.info_plist, Slot.CODE_RESOURCES: expectations.code_resources}
-    contents = {blob.slot: [blob.data] for blob in signature.blobs if blob.slot not in _SIGNED_ITSELF}
+    contents = {blob.slot: [blob.hashed] for blob in signature.blobs if blob.slot not in _SIGNED_ITSELF}
     contents |= {int(slot): [content] for slot, content in given.items() if content is not None}
     not_judged: dict[str, None] = {}
     for directory in signature.directories:
@@ -233,7 +233,16 @@ def _check_parts(signature: Signature, expectations: Expectations, plists: Seque
                 not_judged[f"{slot_name(slot)}: it belongs to a bundle"] = None
             else:
                 raise VerificationError("the CodeDirectory has a hash of it, it is not there", where=slot_name(slot))
+    _check_slot_list(signature)
     return tuple(not_judged)
+
+
+def _check_slot_list(signature: Signature) -> None:
+    """What slot 4 says there is, there is, and nothing besides (Security: validateTopDirectory)."""
+    listed, first = signature.payload(Slot.SLOT_LIST), signature.directories[0]
+    special = [slot for slot in range(1, len(first.special) + 1) if first.special_hash(slot)]
+    if listed is not None and listed != build_slot_list(special, len(signature.directories)):
+        raise VerificationError("it does not list the slots that there are", where=slot_name(Slot.SLOT_LIST))
 
 
 def _check_entitlements(signature: Signature) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import plistlib
 import struct
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,8 +13,8 @@ from builders.chain import apple_development, developer_id
 from builders.mach import DATA, compiled, fat, image
 from builders.signing import sign, signatures, verify
 
-from pipeline.codesign import ERAS, Flags, HashType, SigningOptions, era_named
-from pipeline.codesign.code_directory import CodeDirectory
+from pipeline.codesign import ERAS, Expectations, Flags, HashType, SigningOptions, era_named
+from pipeline.codesign.code_directory import CodeDirectory, build_code_directory
 from pipeline.codesign.constraints import parse_constraint_der
 from pipeline.codesign.options import NO_ANCHORS
 from pipeline.codesign.requirements import (
@@ -22,9 +23,10 @@ from pipeline.codesign.requirements import (
     parse_requirement_set,
     requirement_text,
 )
-from pipeline.codesign.signature import Signature
+from pipeline.codesign.signature import Signature, parse_signature
 from pipeline.codesign.superblob import Blob, Magic, Slot, build_blob, build_superblob
-from pipeline.errors import ConfigurationError, ReleaseError, SigningError
+from pipeline.codesign.verifier import judge
+from pipeline.errors import ConfigurationError, ReleaseError, SigningError, VerificationError
 from pipeline.macho import BytesSource, parse_image
 
 DEVELOPER = developer_id(team="ABCDE12345")
@@ -359,6 +361,26 @@ def test_constraints_get_their_slots() -> None:
         _one(image(), constraints={Slot.ENTITLEMENTS: plist})
 
 
+def test_a_signature_of_april_2016_lists_its_slots() -> None:
+    """As real ones do: CodeDirectories, special slots, the list itself, CMS. Another list is refused."""
+    options = SigningOptions(identifier="a.b", era=era_named("macos-10.11.4"), entitlements=plistlib.dumps({}))
+    data = sign(image(arch="x86_64", minimum="10.9"), options)
+    (found,) = signatures(data)
+    assert found.payload(Slot.SLOT_LIST) == struct.pack(">6I", 0, 2, 4, 5, 0x1000, 0x10000)
+    for directory in found.directories:
+        listed = directory.hash_type.digest(found.payload(Slot.SLOT_LIST) or b"")
+        assert directory.special_hash(Slot.SLOT_LIST) == listed
+    assert verify(data, DEVELOPER)
+    lie = build_blob(Magic.WRAPPER, struct.pack(">5I", 0, 2, 4, 0x1000, 0x10000))
+    blobs = [Blob(slot=blob.slot, data=lie if blob.slot == Slot.SLOT_LIST else blob.data) for blob in found.blobs]
+    for number, directory in zip((0, 0x1000), found.directories, strict=True):
+        special = (*directory.special[:3], directory.hash_type.digest(lie[8:]), *directory.special[4:])
+        changed = build_code_directory(replace(directory, special=special))
+        blobs = [Blob(slot=number, data=changed.blob) if blob.slot == number else blob for blob in blobs]
+    with pytest.raises(VerificationError, match="it does not list the slots that there are"):
+        judge("x86_64", parse_signature(build_superblob(blobs)), Expectations(anchors=DEVELOPER.anchors), ())
+
+
 def test_slices_of_different_kinds_are_not_signed_together() -> None:
     """A universal file holds one kind of file."""
     with pytest.raises(SigningError, match="different file types"):
@@ -376,7 +398,8 @@ def test_a_page_size_without_sense_is_refused(page_size: int) -> None:
 def test_eras_have_names() -> None:
     """The contract's seven and those of before, newest first; another name is told with those there are."""
     assert [era.name for era in ERAS] == [
-        f"macos-{name}" for name in ("26", "15", "12", "11", "10.15", "10.13", "10.12", "10.11", "10.9", "10.7")
+        f"macos-{name}"
+        for name in ("26", "15", "12", "11", "10.15", "10.13", "10.12", "10.11.4", "10.11", "10.9", "10.7")
     ]
     with pytest.raises(ConfigurationError, match="unknown era 'macos-9'") as refused:
         era_named("macos-9")

@@ -71,6 +71,11 @@ def test_a_seal_of_before_mavericks_is_reproduced_and_not_valid(tmp_path: Path) 
     [
         ("macos-26", [HashType.SHA256], {"CodeDirectory"}),
         ("macos-15", [HashType.SHA1, HashType.SHA256], {"CodeDirectory", "CodeRequirements-1"}),
+        (
+            "macos-10.11.4",
+            [HashType.SHA1, HashType.SHA256],
+            {"CodeDirectory", "CodeRequirements-1", "CodeTopDirectory"},
+        ),
         ("macos-10.11", [HashType.SHA1], {"CodeDirectory"}),
     ],
 )
