@@ -118,7 +118,10 @@ def rollback(host: Host, site: Site, anchors: Anchors) -> tuple[Step, ...]:
         raise ConfigurationError("there is no backup to go back to", where=str(site.program.parent))
     newest = backups[-1]
     data = {path.name: host.files.read(path) for path in sorted(newest.glob("*.plist"))}
-    kept = [site.job_named(name, launchd.parse_job(one)) for name, one in data.items()]
+    try:
+        kept = [site.job_named(name, launchd.parse_job(one)) for name, one in data.items()]
+    except ReleaseError as error:
+        raise error.at(str(newest)) from None
     renamed = bool(kept) and not {job.path for job in kept} & {job.path for job in site.jobs}
     payload = Payload(binary=newest / site.program.name, cdhashes=None, jobs=data)
     runs, removed = (kept, site.jobs) if renamed else (site.jobs, ())

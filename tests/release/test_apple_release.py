@@ -237,3 +237,16 @@ def test_passing_trouble_costs_nothing(finished: Workshop, prebuilt: Path, tmp_p
     assert ran.code == 0, ran.err
     submissions = State(workshop.outputs / "rehearsal", Files()).submissions()
     assert [one.uploads for one in submissions] == [1, 1]
+
+
+def test_a_keychain_without_the_identity_stops_a_real_release_before_its_build(tmp_path: Path, prebuilt: Path) -> None:
+    """World real: the identity is chosen first; exit 10, and no compiler ran. A machine that only builds needs none."""
+    workshop = new_apple_workshop(tmp_path, prebuilt)
+    more = '[sign]\nidentity = "Developer ID Application: Nobody"\n[notary]\nprofile = "n"\n'
+    workshop.configure(world="real", tools=tmp_path / "tools", more=more)
+    ran = workshop.invoke("release")
+    assert ran.code == 10, ran.err
+    assert "no such identity" in ran.err
+    assert not (workshop.outputs / "unsigned").exists()
+    built = workshop.invoke("build", "--arch", "arm64")
+    assert built.code == 0, built.err

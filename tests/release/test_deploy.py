@@ -140,6 +140,15 @@ def test_rollback_puts_the_one_before_back(carrying: Workshop, root: Path) -> No
     """deploy.rollback installs the newest backup and uses it up; without one it says so."""
     older = install_older(carrying, root)
     assert deploy(carrying, root).code == 0
+    (kept,) = (root / "opt/acmemesh").glob("meshagent.backup.*/acmemesh.plist")
+    job, before = kept.read_bytes(), launchctl.loaded(root)
+    for broken in (b"<plist>", plistlib.dumps({"ProgramArguments": [f"/{PROGRAM}"]})):
+        kept.write_bytes(broken)
+        refused = deploy(carrying, root, verb="rollback")
+        assert refused.code in (2, 9)
+        assert kept.parent.name in refused.err
+        assert launchctl.loaded(root) == before
+    kept.write_bytes(job)
     ran = deploy(carrying, root, verb="rollback")
     assert ran.code == 0, ran.err
     assert digest(root / PROGRAM) == older
