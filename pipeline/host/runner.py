@@ -42,19 +42,24 @@ class Runner:
         self._observe = observe
         self._live: set[subprocess.Popen[bytes]] = set()
         self._leaders: set[subprocess.Popen[bytes]] = set()
+        self._is_over = False
 
     def stop(self) -> None:
-        """Kill every process that is still running: a release that was interrupted leaves no compiler behind."""
+        """Kill every process that is still running, with those that it started: no compiler is left behind.
+
+        What another thread starts from here on ends at once too.
+        """
+        self._is_over = True
         for process in tuple(self._live):
             self._kill(process)
 
     def _kill(self, process: subprocess.Popen[bytes]) -> None:
-        """With all that it started, where it leads a group of its own."""
+        """With all that it started."""
         if process in self._leaders and process.returncode is None:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
         else:
-            process.kill()
+            _kill_tree(process)
 
     def run(
         self,
@@ -93,6 +98,8 @@ class Runner:
         self._live.add(process)
         if timeout is not None:
             self._leaders.add(process)
+        if self._is_over:
+            self._kill(process)
         try:
             out, err = process.communicate(stdin, timeout.total_seconds() if timeout else None)
         except subprocess.TimeoutExpired:
@@ -118,3 +125,36 @@ def _last_words(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
             if stream is not None:
                 stream.close()
         return error.stdout or b"", error.stderr or b""
+
+
+def _kill_tree(process: subprocess.Popen[bytes]) -> None:
+    """A process and all below it: make dies, and the compiler that it started would go on, and hold our pipes.
+
+    They have no group of their own that could be killed instead: they belong to ours, and end with it. Each is stopped
+    before it is asked for its children: it starts no other meanwhile.
+    """
+    if process.poll() is not None:
+        return
+    found, wave = list[int](), [process.pid]
+    while wave:
+        for one in wave:
+            with suppress(ProcessLookupError):
+                os.kill(one, signal.SIGSTOP)
+        found += wave
+        wave = [one for one, parent in _parents().items() if parent in found and one not in found]
+    for one in found:
+        with suppress(ProcessLookupError):
+            os.kill(one, signal.SIGKILL)
+
+
+def _parents() -> dict[int, int]:
+    """Every process and its parent: Linux has files of them, macOS ps(1)."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it ended meanwhile
+            # pid (name) state ppid …: a name can hold anything, a bracket too.
+            parents[int(stat.parent.name)] = int(stat.read_bytes().rpartition(b")")[2].split()[1])
+    if not parents:
+        listed = subprocess.run(("ps", "-A", "-o", "pid=,ppid="), capture_output=True, check=False).stdout
+        parents = {int(one): int(parent) for one, parent in (line.split() for line in listed.splitlines())}
+    return parents

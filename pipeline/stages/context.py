@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 
 from pipeline.codesign.entitlement_text import check_entitlements
 from pipeline.config.placeholders import demand_filled
-from pipeline.errors import ConfigurationError
+from pipeline.errors import ConfigurationError, Terminated
 from pipeline.host import Host
 from pipeline.model import Artifact, Plan, Product
 from pipeline.toolchain import Toolchain
@@ -127,5 +127,10 @@ def side_by_side(context: Context, stage: str, jobs: Iterable[Callable[[], Resul
             for future in futures:
                 future.add_done_callback(lambda _done: bar.update(1))
             return [future.result() for future in futures]
+    except (KeyboardInterrupt, Terminated):
+        # Or the end of each compiler would be waited for, and the next one begun.
+        pool.shutdown(wait=False, cancel_futures=True)
+        context.host.runner.stop()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

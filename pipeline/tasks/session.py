@@ -49,6 +49,8 @@ def command(context: InvokeContext, *, debug: bool = False) -> Iterator[Host]:
 
 
 def _terminated(_number: int, _frame: FrameType | None) -> None:
+    # Asked again, it is ending already: what it has to end and to put back is not to be cut short.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: None)
     raise Terminated("terminated", remedy="run the same command again: it goes on where it stopped")
 
 
