@@ -5,7 +5,7 @@ from __future__ import annotations
 from invoke import Context as InvokeContext
 from invoke import task
 
-from pipeline.tasks.session import command
+from pipeline.tasks.session import command, is_dry
 
 
 @task(
@@ -47,7 +47,7 @@ def report(context: InvokeContext, folder: str | None = None, debug: bool = Fals
     with command(context, debug=debug) as host:
         from pipeline.tasks import looking_back
 
-        looking_back.report(host, folder)
+        looking_back.report(host, folder, dry=is_dry(context))
 
 
 @task(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from invoke import Context as InvokeContext
 from invoke import task
 
-from pipeline.tasks.session import command
+from pipeline.tasks.session import command, is_dry
 
 _JSON = {"json": "print one JSON document on standard output"}
 _DEBUG = {"debug": "show tracebacks"}
@@ -99,7 +99,7 @@ def sign(
             nested_entitlements=tuple(nested_entitlements or ()),
             sign_archives=sign_archives,
         )
-        signing.sign(host, path, output or path, wish)
+        signing.sign(host, path, output or path, wish, dry=is_dry(context))
 
 
 @task(
@@ -135,7 +135,7 @@ def strip(context: InvokeContext, path: str, output: str, era: str = "macos-26",
     with command(context, debug=debug) as host:
         from pipeline.tasks import signing
 
-        signing.strip(host, path, output, era)
+        signing.strip(host, path, output, era, dry=is_dry(context))
 
 
 @task(auto_shortflags=False, iterable=["slice_"], help=_OUTPUT | {"slice_": "a thin file; give it once for each"})
@@ -144,7 +144,7 @@ def universal(context: InvokeContext, slice_: list[str], output: str, debug: boo
     with command(context, debug=debug) as host:
         from pipeline.tasks import signing
 
-        signing.universal(host, slice_, output)
+        signing.universal(host, slice_, output, dry=is_dry(context))
 
 
 @task(auto_shortflags=False, help=_OUTPUT | {"arch": "x86_64, arm64, …"} | _DEBUG)
@@ -153,7 +153,7 @@ def thin(context: InvokeContext, path: str, arch: str, output: str, debug: bool 
     with command(context, debug=debug) as host:
         from pipeline.tasks import signing
 
-        signing.thin(host, path, arch, output)
+        signing.thin(host, path, arch, output, dry=is_dry(context))
 
 
 @task(
@@ -196,7 +196,7 @@ def staple(
     with command(context, debug=debug) as host:
         from pipeline.tasks import stapling
 
-        stapling.staple(host, path, ticket, lookup, anchors)
+        stapling.staple(host, path, ticket, lookup, anchors, dry=is_dry(context))
 
 
 @task(auto_shortflags=False, help=_JSON | _DEBUG)

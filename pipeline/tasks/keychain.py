@@ -5,7 +5,7 @@ from __future__ import annotations
 from invoke import Context as InvokeContext
 from invoke import task
 
-from pipeline.tasks.session import command
+from pipeline.tasks.session import command, is_dry
 
 _PLACE = {
     "keychain": "its full path, ending in .keychain-db (default: release.keychain-db in ~/Library/Keychains)",
@@ -36,7 +36,8 @@ def create(
     with command(context, debug=debug) as host:
         from pipeline.tasks import keychains
 
-        keychains.create(host, p12, keychain, tools, certificate=certificate, trial=trial)
+        dry = is_dry(context)
+        keychains.create(host, p12, keychain, tools, certificate=certificate, trial=trial, dry=dry)
 
 
 @task(auto_shortflags=False, help=_PLACE)
@@ -45,4 +46,4 @@ def delete(context: InvokeContext, keychain: str | None = None, tools: str | Non
     with command(context, debug=debug) as host:
         from pipeline.tasks import keychains
 
-        keychains.delete(host, keychain, tools)
+        keychains.delete(host, keychain, tools, dry=is_dry(context))

@@ -12,19 +12,25 @@ from pipeline.toolchain.apple import Keychain, Tools
 
 
 def create(
-    host: Host, p12: str, keychain: str | None, tools: str | None, *, certificate: str | None, trial: str
+    host: Host, p12: str, keychain: str | None, tools: str | None, *, certificate: str | None, trial: str, dry: bool
 ) -> None:
     place = _keychain(host, keychain, tools)
     source, proof = existing(p12).absolute(), existing(trial).absolute()
     certificates = list(APPLE_INTERMEDIATES[:2])  # Developer ID, G1 and G2: a .p12 mostly holds the leaf alone
     if certificate is not None:
         certificates.append(host.files.read(existing(certificate)))
+    if dry:
+        host.console.result(f"would make {place.path} with the identity of {source}")
+        return
     identity = place.create(source, host.secrets.ask(f"password of {source.name}"), certificates, proof)
     host.console.result(f"{place.path}: {identity.sha1} {identity.name}")
 
 
-def delete(host: Host, keychain: str | None, tools: str | None) -> None:
+def delete(host: Host, keychain: str | None, tools: str | None, *, dry: bool) -> None:
     place = _keychain(host, keychain, tools)
+    if dry:
+        host.console.result(f"would remove {place.path}")
+        return
     place.delete()
     host.console.say(f"removed: {place.path}")
 

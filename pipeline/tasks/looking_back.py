@@ -60,7 +60,7 @@ def _document(document: dict[str, object]) -> str:
     return json.dumps({"schema": 1} | document, indent=2, sort_keys=True)
 
 
-def report(host: Host, folder: str | None) -> None:
+def report(host: Host, folder: str | None, *, dry: bool) -> None:
     """Write the page, whatever the verdict; a release that does not hold is exit 9 all the same."""
     where = _folder(folder)
     error: VerificationError | None = None
@@ -69,10 +69,10 @@ def report(host: Host, folder: str | None) -> None:
         found = judge(host, where)
     except VerificationError as caught:
         error = caught
-    files = host.files
     path = where / manifest.REPORT
-    files.write(path, page.build(_facts(host, where, found, error)))
-    host.console.result(str(path))
+    if not dry:
+        host.files.write(path, page.build(_facts(host, where, found, error)))
+    host.console.result(f"would write {path}" if dry else str(path))
     if error is not None:
         raise error
 

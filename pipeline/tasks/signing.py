@@ -47,7 +47,7 @@ class Wish:
     sign_archives: bool = False
 
 
-def sign(host: Host, path: str, output: str, wish: Wish) -> None:
+def sign(host: Host, path: str, output: str, wish: Wish, *, dry: bool) -> None:
     source, target = existing(path), Path(output)
     _refuse_executable_of_bundle(source, target)
     who = None if wish.identity == "adhoc" else _identity(host, Path(wish.identity))
@@ -69,7 +69,11 @@ def sign(host: Host, path: str, output: str, wish: Wish) -> None:
         },
         anchors=anchors,
     )
-    signed = _signer(host, source, wish)(
+    signer = _signer(host, source, wish)
+    if dry:
+        _would(host, "sign", source, target)
+        return
+    signed = signer(
         host.files,
         source,
         target,
@@ -118,18 +122,35 @@ def _signer(host: Host, source: Path, wish: Wish) -> Callable[..., tuple[Verifie
     return disk.sign_file
 
 
-def strip(host: Host, path: str, output: str, era: str) -> None:
-    disk.strip(host.files, existing(path), Path(output), era_named(era))
+def strip(host: Host, path: str, output: str, era: str, *, dry: bool) -> None:
+    source, chosen = existing(path), era_named(era)
+    if dry:
+        _would(host, "strip", source, Path(output))
+        return
+    disk.strip(host.files, source, Path(output), chosen)
 
 
-def universal(host: Host, slices: Sequence[str], output: str) -> None:
+def universal(host: Host, slices: Sequence[str], output: str, *, dry: bool) -> None:
     if not slices:
         raise ConfigurationError("no slices", remedy="give --slice FILE once for each")
-    disk.join(host.files, [existing(one) for one in slices], Path(output))
+    sources = [existing(one) for one in slices]
+    if dry:
+        _would(host, "join", " and ".join(map(str, sources)), Path(output))
+        return
+    disk.join(host.files, sources, Path(output))
 
 
-def thin(host: Host, path: str, arch: str, output: str) -> None:
-    disk.thin(host.files, existing(path), arch, Path(output))
+def thin(host: Host, path: str, arch: str, output: str, *, dry: bool) -> None:
+    source = existing(path)
+    if dry:
+        _would(host, f"take {arch} from", source, Path(output))
+        return
+    disk.thin(host.files, source, arch, Path(output))
+
+
+def _would(host: Host, does: str, source: Path | str, target: Path) -> None:
+    """What --dry says of a command that writes one file."""
+    host.console.result(f"would {does} {source}" + (f" into {target}" if target != source else ", in place"))
 
 
 def _entitlements(host: Host, path: str) -> bytes:

@@ -12,7 +12,7 @@ from pipeline.tasks.signing import anchors_of, existing
 from pipeline.tickets import HashType, TicketHash
 
 
-def staple(host: Host, path: str, ticket: str | None, lookup: str | None, anchors: str | None) -> None:
+def staple(host: Host, path: str, ticket: str | None, lookup: str | None, anchors: str | None, *, dry: bool) -> None:
     target, trusted = existing(path), anchors_of(host, anchors)
     if target.is_dir():
         slices = disk.verify_path(target, anchors=trusted)
@@ -23,6 +23,10 @@ def staple(host: Host, path: str, ticket: str | None, lookup: str | None, anchor
         raise StapleError(
             "is not signed, so that no ticket can name it", where=path, remedy="sign it, then notarize it"
         )
+    if dry:
+        origin = ticket or f"the ticket that {lookup or tickets.APPLE_URL} has"
+        host.console.result(f"would staple {origin} to {path}")
+        return
     data = _read(existing(ticket)) if ticket else _look_up(host, hashes, lookup or tickets.APPLE_URL, path)
     if target.is_dir():
         cdhashes = [one.hash for one in hashes]

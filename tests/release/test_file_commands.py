@@ -173,6 +173,28 @@ def test_what_is_no_macho_is_refused(finished: Workshop, tool: Path, tmp_path: P
     assert "Traceback" not in ran.err
 
 
+def test_dry_says_what_would_be_written_and_writes_nothing(finished: Workshop, tool: Path, tmp_path: Path) -> None:
+    """Every command that leaves a file says which, in the dry run of Invoke."""
+    before = tool.read_bytes()
+    target, app = tmp_path / "new", finished.outputs / "universal" / "meshagent.app"
+    ticket = app / "Contents" / "CodeResources"
+    stapled = ticket.stat()
+    for words in (
+        ("file.sign", tool),
+        ("file.sign", tool, "--output", target),
+        ("file.strip", tool, "--output", target),
+        ("file.thin", tool, "--arch", "arm64", "--output", target),
+        ("file.universal", "--slice", finished.outputs / "arm64" / "meshagent", "--output", target),
+        ("file.staple", app, "--anchors", finished.outputs / "rehearsal" / "anchors", "--ticket", ticket),
+        ("report", "--folder", finished.outputs),
+    ):
+        assert run(finished, "--dry", *words).out.startswith("would "), words
+    assert tool.read_bytes() == before
+    assert not target.exists()
+    assert ticket.stat() == stapled
+    assert not (finished.outputs / "report.html").exists()
+
+
 def test_the_executable_of_a_bundle_is_signed_with_it(released: Workshop) -> None:
     """Signing an app's executable alone, in its place, is refused: codesign would sign the app."""
     inside = released.outputs / "universal" / "meshagent.app" / "Contents" / "MacOS" / "meshagent"

@@ -127,6 +127,14 @@ def test_a_keychain_that_stays_locked_is_caught(user: User) -> None:
     assert user.changed() == []
 
 
+def test_dry_makes_and_removes_nothing(user: User) -> None:
+    """Both verbs say what they would do; no tool is run."""
+    before = user.state()
+    assert "would make" in invoke(user, "--dry", "keychain.create", "--p12", str(user.folder / "id.p12")).stdout
+    assert "would remove" in invoke(user, "--dry", "keychain.delete").stdout
+    assert user.state() == before
+
+
 def test_an_identity_that_codesign_cannot_use_is_refused(user: User) -> None:
     """find-identity calls it valid; the trial signature fails, because the intermediate is missing."""
     with pytest.raises(CredentialsError, match="unable to build chain"):
