@@ -7,6 +7,8 @@ another machine to adopt (`adopt`).
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -43,6 +45,10 @@ def options(context: Context, plan: Plan) -> Mapping[str, object]:
                     os.path.relpath(path, plan.configuration.path.parent): tree_digest(path) if path.exists() else None
                     for path in product.build.inputs
                 },
+                "serial": product.build.serial,
+                "clean": product.build.clean,
+                "environment": _digest_of(_passed_on(context, product)),
+                "xcode": product.build.xcode,
                 "collect": [product.build.output, product.build.debug_output],
                 "frameworks": product.require_frameworks,
                 "sections": product.require_sections,
@@ -138,9 +144,7 @@ def _build(context: Context, plan: Plan, product: Product, arch: str, work: Path
 
 
 def _execute(context: Context, product: Product, arch: str, command: tuple[str, ...], plan: Plan) -> None:
-    variables = {
-        name: context.host.environment[name] for name in product.build.environment if name in context.host.environment
-    }
+    variables = _passed_on(context, product)
     variables |= dict(context.toolchain.compiler()) | {"SOURCE_DATE_EPOCH": str(plan.source_epoch)}
     if product.build.xcode:
         variables["DEVELOPER_DIR"] = product.build.xcode
@@ -160,6 +164,17 @@ def _execute(context: Context, product: Product, arch: str, command: tuple[str, 
         raise BuildError(
             f"{command[0]} {how}; its last lines:\n{completed.last_lines()}", where=f"product {product.name}, {arch}"
         )
+
+
+def _passed_on(context: Context, product: Product) -> dict[str, str]:
+    """The variables that [build] environment names, where they are set."""
+    environment = context.host.environment
+    return {name: environment[name] for name in product.build.environment if name in environment}
+
+
+def _digest_of(variables: Mapping[str, str]) -> str:
+    """Their values decide what is built, and are nobody's to read in a record."""
+    return hashlib.sha256(json.dumps(variables, sort_keys=True).encode()).hexdigest()
 
 
 def _values(product: Product, arch: str, version: str) -> dict[str, str]:
