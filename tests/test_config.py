@@ -12,7 +12,7 @@ import pytest
 from pipeline import config
 from pipeline.config.lines import line_index
 from pipeline.config.placeholders import expand, names_in
-from pipeline.errors import ConfigurationError
+from pipeline.errors import ConfigurationError, ToolMissing
 from pipeline.host import Host, system_host
 from pipeline.model import AppOptions, ArchiveLayout, Configuration, NotaryMode, World
 
@@ -153,7 +153,6 @@ MISTAKES = [
     ('world = "rehearsal"', 'world = "rehearsal"\nworlds = 1', 3, "[release].worlds", 'did you mean "world"?'),
     ("[notary]", "[notarize]", 21, "[notarize]", 'did you mean "notary"?'),
     ('world = "rehearsal"', 'world = "rehearsal"\ntoolchain = "apple"', 3, "[release].toolchain", "cannot rehearse"),
-    ('world = "rehearsal"', 'world = "local"\ntoolchain = "apple"', 3, "[release].toolchain", "runs on macOS"),
     ('world = "rehearsal"', 'world = "rehearsal"\ntoolchain = "xcode"', 3, "[release].toolchain", "none of auto"),
     ("[notary]", '[toolchain]\npath = "src"\n[notary]', 22, "[toolchain].path", "only the apple toolchain"),
     ("[notary]", '[toolchain]\npath = "gone"\n[notary]', 22, "[toolchain].path", "no such folder"),
@@ -257,6 +256,13 @@ def test_a_mistake_is_told_with_its_key_and_line(
     assert caught.value.where == f"release.toml{place}, key {key}"
     assert message in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+def test_the_apple_toolchain_is_missing_elsewhere(folder: Path) -> None:
+    """Nothing is wrong with the text: the tools that it names are on no other host than a Mac."""
+    with pytest.raises(ToolMissing, match="runs on macOS") as caught:
+        read(folder, WHOLE.replace('world = "rehearsal"', 'world = "local"\ntoolchain = "apple"', 1))
+    assert caught.value.where == "release.toml line 3, key [release].toolchain"
 
 
 def test_what_an_app_holds_is_read(folder: Path) -> None:

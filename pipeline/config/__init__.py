@@ -14,7 +14,7 @@ from pathlib import Path
 from pipeline.config.lines import line_index
 from pipeline.config.products import read_products
 from pipeline.config.sections import Document, Section, is_there, suggestion
-from pipeline.errors import ConfigurationError
+from pipeline.errors import ConfigurationError, ToolMissing
 from pipeline.host import Host
 from pipeline.launchd import LAYOUTS, Installation, layouts_of, problem_of
 from pipeline.model import ArchiveLayout, Configuration, LaunchdOptions, NotaryMode, NotaryOptions, World
@@ -30,8 +30,9 @@ _SUBMISSION_WAIT = timedelta(minutes=30)
 def load(path: Path, host: Host) -> Configuration:
     """Read and check a whole release.toml.
 
-    Paths inside it are relative to it. Raises ConfigurationError with the file, the line and the key. Keys that only a
-    whole release needs need not be here: `Configuration.demand_ready`.
+    Paths inside it are relative to it. Raises ConfigurationError with the file, the line and the key; ToolMissing where
+    the toolchain that it names is another system's. Keys that only a whole release needs need not be here:
+    `Configuration.demand_ready`.
     """
     path = path.absolute()
     root = _read(path, host)
@@ -115,7 +116,8 @@ def _toolchain(root: Section, release: Section, world: World, system: str) -> tu
                 'toolchain = "portable" rehearses on every host',
             )
         if system != "Darwin":
-            raise release.error("toolchain", "the apple toolchain runs on macOS", 'toolchain = "portable" runs here')
+            error = release.error("toolchain", "the apple toolchain runs on macOS", 'toolchain = "portable" runs here')
+            raise ToolMissing(error.message, where=error.where, remedy=error.remedy)
     return resolved, tools
 
 
