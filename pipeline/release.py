@@ -182,6 +182,8 @@ def left_by(context: Context, plan: Plan, name: str, *, trusting: bool = False) 
                 remedy=f"run invoke {stage.NAME}, or invoke release",
             )
         plan = step.plan
+        if stage is build_thin:
+            _refuse_reused_version(context, plan)
     return plan
 
 

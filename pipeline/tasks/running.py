@@ -22,8 +22,11 @@ from pipeline.tasks.assembly import announce, assembled, configuration_of, prove
 
 def release(host: Host, path: str | None, *, as_json: bool, dry: bool, allow_dirty: bool) -> None:
     configuration = configuration_of(host, path)
-    # Before anything runs: a release whose provenance cannot be signed is not begun.
+    # Before anything runs: a release whose provenance cannot be signed, or that has nothing to be compared with, is not
+    # begun.
     signer = None if dry else provenance_signer(host, configuration)
+    if configuration.previous is not None:
+        manifest.load(host.files, configuration.previous)
     with assembled(host, configuration, writes=not dry, allow_dirty=allow_dirty) as (context, plan):
         announce(host, configuration, plan)
         if dry:

@@ -117,6 +117,22 @@ def test_dirty_tree_is_told_in_a_rehearsal_and_refused_in_a_real_release(worksho
     assert "not committed" in ran.err
 
 
+def test_a_real_release_without_credentials_is_not_built(workshop: Workshop, finished: Workshop) -> None:
+    """Exit 10 before any build, and never a rehearsal; a broken identity is named."""
+    identity = workshop.folder / "identity.pem"
+    shutil.copy(finished.outputs / "rehearsal" / "keys" / "developer-id.pem", identity)
+    workshop.configure(world="real", more='\n[sign]\nidentity = "identity.pem"\n[notary]\nprofile = "nobody-has-it"\n')
+    ran = workshop.invoke("release")
+    assert ran.code == 10, ran.err
+    assert "build:" not in ran.err
+    assert outputs_of(workshop) == set()
+    identity.write_text("no PEM")
+    workshop.commit()
+    ran = workshop.invoke("release")
+    assert ran.code == 2
+    assert "identity.pem" in ran.err
+
+
 def test_no_git(workshop: Workshop, tmp_path: Path) -> None:
     """Without git on PATH the release stops with exit 12 and names it."""
     tools = tmp_path / "tools"
@@ -207,6 +223,14 @@ def test_two_releases_at_once(workshop: Workshop) -> None:
     assert first.wait() == 3
     assert second.code == 13
     assert "another release" in second.err
+
+
+def test_a_signal_to_the_release_alone_ends_its_compilers(workshop: Workshop) -> None:
+    """As a build service sends it: to one process, not to its group. Exit 143 at once, and nothing is built."""
+    workshop.configure(command=["sh", "-c", 'kill -TERM $PPID; sh -c "sleep 3600; :"; :', "{output}", "{debug_output}"])
+    ended = workshop.invoke("release")
+    assert ended.code == 143, ended.err
+    assert outputs_of(workshop) == set()
 
 
 def test_builds_run_side_by_side(workshop: Workshop) -> None:

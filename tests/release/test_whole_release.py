@@ -221,6 +221,37 @@ def test_changed_source_runs_again_from_the_build(released: Workshop) -> None:
     assert not list((released.outputs / "dist").glob(f"*{VERSION}*"))
 
 
+def test_a_version_stands_for_one_state_of_the_bytes(released: Workshop) -> None:
+    """Two commits of one minute share a version: the second is refused where it builds other bytes, by every command
+    that goes on from the build, and is a release where it builds the same."""
+    tool = released.folder / "source" / "prebuilt" / "x86_64" / "tool"
+    data = tool.read_bytes()
+    tool.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    released.commit()
+    for command in ("release", "sign"):
+        ran = released.invoke(command)
+        assert ran.code == 2, ran.err
+        assert f"version {VERSION} was already released" in ran.err
+    tool.write_bytes(data)
+    released.commit()
+    ran = released.invoke("release")
+    assert ran.code == 0, ran.err
+
+
+def test_a_variable_that_a_build_is_given_is_a_part_of_its_key(workshop: Workshop) -> None:
+    """[build] environment: another value builds again, and no record holds the value."""
+    workshop.configure(more='\n[product.build]\nenvironment = ["FLAVOUR"]\n')
+    assert workshop.invoke("build", environment={"FLAVOUR": "tell-tale"}).code == 0
+    same = workshop.invoke("--dry", "release", environment={"FLAVOUR": "tell-tale"})
+    assert same.out.splitlines()[0].split() == ["build", "done"]
+    for other in ({"FLAVOUR": "other"}, {}):
+        ran = workshop.invoke("--dry", "release", environment=other)
+        assert ran.out.splitlines()[0].startswith("build      would run: products has changed")
+    written = [path.read_bytes() for path in workshop.outputs.rglob("*") if path.is_file()]
+    assert written
+    assert not any(b"tell-tale" in data for data in written)
+
+
 def test_json_is_one_document(released: Workshop) -> None:
     """`--json` prints the manifest on standard output, and nothing else there."""
     assert json.loads(released.invoke("release", "--json").out) == released.manifest()
