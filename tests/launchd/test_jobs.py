@@ -20,7 +20,8 @@ from pipeline.launchd import Installation, JobFile, keys
 from pipeline.launchd.shapes import Fields
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "launchd"
-PUBLISHED = sorted(VECTORS.rglob("*.plist"))
+PUBLISHED = sorted(path for path in VECTORS.rglob("*.plist") if "others" not in path.parts)
+OTHERS = sorted(VECTORS.glob("others/*"))
 LAYOUT_NAMES = ("mesh_services", "tacticalrmm")
 ROWS: dict[str, tuple[Any, Any]] = {
     "Label": ("meshagent", "meshagent-agent"),
@@ -167,6 +168,19 @@ def test_nothing_is_wrong_with_what_is_rendered_or_published() -> None:
             for name in ("meshagent.plist", "meshagent-agent.plist")
         ]
         assert found(pair[0], pair[1], programs=["meshagent"]) == []
+
+
+@pytest.mark.parametrize("product", OTHERS, ids=lambda path: path.name)
+def test_nothing_is_wrong_with_jobs_of_others(product: Path) -> None:
+    """Daemons and agents that other products install, held together: no finding, and their values come back."""
+    files = [
+        JobFile(path=str(path), job=launchd.parse_job(path.read_bytes()), mode=0o644, owner=0)
+        for path in sorted(product.rglob("*.plist"))
+    ]
+    assert len(files) >= 3
+    assert launchd.judge(files) == ()
+    for file in files:
+        assert launchd.parse_job(launchd.build_job(file.job)) == file.job
 
 
 @pytest.mark.parametrize(
