@@ -100,7 +100,10 @@ class NotaryTool:
         completed = self._call("info", submission)
         for document in _documents(completed):
             if "status" in document:
-                return _listed(document, "info")
+                found = _listed(document, "info")
+                if found.id != submission:
+                    raise ServiceUnavailable(f"an answer about another submission, {found.id}", where="notarytool info")
+                return found
         raise _error(completed, "info")
 
     def log(self, submission: str) -> bytes:

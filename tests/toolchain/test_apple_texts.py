@@ -6,8 +6,10 @@ the same call is made again, and which entry of the table of meanings it is. `do
 
 from __future__ import annotations
 
+import os
+import select
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from doubles.bench import Bench, Fault
 from pipeline import notary
 from pipeline.errors import ReleaseError, ServiceUnavailable
 from pipeline.explain import Explanation, Retry, known
+from pipeline.host import Completed
 from pipeline.toolchain.apple import Tools, codesign, ditto, gatekeeper, identities, lipo, stapler, xattr
 
 _ONCE_MORE = (timedelta(seconds=2),)
@@ -31,18 +34,23 @@ class Stage:
 
     folder: Path
     bench: Bench
+    patience: timedelta = timedelta(minutes=1)
     runs: list[dict[str, object]] = field(default_factory=list)
 
     @property
     def tools(self) -> Tools:
-        return Tools(host=host_with(), folder=self.bench.folder, record=lambda _event, **facts: self.runs.append(facts))
+        tools = Tools(
+            host=host_with(), folder=self.bench.folder, record=lambda _event, **facts: self.runs.append(facts)
+        )
+        return replace(tools, limits=dict.fromkeys(tools.limits, self.patience))
 
-    def notarytool(self, *words: str | Path, timeout: timedelta) -> object:
-        return self.tools.run("xcrun", "notarytool", *words, timeout=timeout)
+    def notarytool(self, *words: str | Path, timeout: timedelta) -> Completed:
+        assert timedelta(0) < timeout < timedelta(hours=1)
+        return self.tools.run("xcrun", "notarytool", *words, timeout=self.patience)
 
     @property
     def notary(self) -> notary.NotaryTool:
-        return notary.NotaryTool(self.notarytool, notary.KeychainProfile(name="ci"))  # type: ignore[arg-type]
+        return notary.NotaryTool(self.notarytool, notary.KeychainProfile(name="ci"))
 
 
 @pytest.fixture(scope="module")
@@ -143,3 +151,47 @@ def test_every_entry_of_the_table_is_exercised() -> None:
         "replacing existing signature",
     }
     assert {one.retry for one in known() if one.says in left} == {Retry.NEEDLESS}
+
+
+@pytest.mark.parametrize(
+    ("call", "code", "remedy"),
+    [
+        ("sign", 11, "prompt that nobody sees"),
+        ("verify", 11, "prompt that nobody sees"),
+        ("staple", 11, "api.apple-cloudkit.com"),
+        ("assess", 11, "Apple's servers"),
+        ("identities", 10, "prompt that nobody sees"),
+        ("lipo", 4, ""),
+        ("ditto", 9, ""),
+        ("xattr", 4, ""),
+        ("submit", 11, ""),
+    ],
+)
+def test_a_tool_that_hangs_is_killed_with_its_children(stage: Stage, call: str, code: int, remedy: str) -> None:
+    """After its time nothing of it runs, and the message says so and what such a tool mostly waits for."""
+    tool, words, ask = CALLS[call]
+    held = stage.bench.folder / "held"
+    os.mkfifo(held)
+    reading = os.open(held, os.O_RDONLY | os.O_NONBLOCK)
+    stage.bench.set(Fault(tool=tool, words=words, hangs=True, err="begun\n"))
+    try:
+        with pytest.raises(
+            ReleaseError, match="did not end in time and was stopped, with all that it had started"
+        ) as caught:
+            ask(replace(stage, patience=timedelta(seconds=1)))
+        assert select.select([reading], [], [], 30)[0]
+        assert os.read(reading, 1) == b""
+    finally:
+        os.close(reading)
+        held.unlink()
+    assert caught.value.exit_code == code
+    assert remedy in (caught.value.remedy or "")
+    assert len(stage.runs) == 1
+    assert stage.runs[0]["timed_out"] is True
+
+
+def test_every_tool_has_a_limit(stage: Stage) -> None:
+    """No call waits without end, and none for longer than ten minutes unless it says so itself."""
+    limits = Tools(host=host_with(), folder=None, record=lambda *_a, **_k: None).limits
+    assert {"codesign", "lipo", "ditto", "xcrun", "spctl", "security", "xattr"} <= set(limits)
+    assert max(limits.values()) == timedelta(minutes=10)

@@ -19,9 +19,10 @@ from pipeline.toolchain.apple.tools import Tools, text_of
 # Apple's time-stamp server refuses for seconds at a time: five more tries, about a minute.
 PAUSES = tuple(timedelta(seconds=seconds) for seconds in (2, 4, 8, 16, 32))
 AD_HOC = "-"
-_ON_DISK = "valid on disk"
-_OWN_REQUIREMENT = "satisfies its Designated Requirement"
-_GIVEN_REQUIREMENT = "explicit requirement satisfied"
+# Each ends a line that begins with the path.
+_ON_DISK = ": valid on disk"
+_OWN_REQUIREMENT = ": satisfies its Designated Requirement"
+_GIVEN_REQUIREMENT = ": explicit requirement satisfied"
 _IGNORED = "binary contains an invalid entitlements blob"
 _NOT_SATISFIED = 3
 _FLAGS = re.compile(r"\bflags=0x[0-9a-f]+\((?P<names>[^)]*)\)")
@@ -97,13 +98,13 @@ def verify_notarized(tools: Tools, path: Path, where: str) -> None:
 
 
 def _demand(completed: Completed, sentences: tuple[str, ...], where: str) -> None:
-    text = text_of(completed)
+    lines = [line.strip() for line in text_of(completed).splitlines()]
     if completed.returncode != 0 or completed.timed_out:
         raise refusal("codesign", completed, VerificationError, where).error
     for sentence in sentences:
-        if sentence not in text:
+        if not any(line.endswith(sentence) for line in lines):
             raise VerificationError(
-                f'codesign exited 0 without saying "{sentence}"; it said:\n{completed.last_lines(4)}', where=where
+                f'codesign exited 0 without saying "{sentence[2:]}"; it said:\n{completed.last_lines(4)}', where=where
             )
 
 

@@ -42,9 +42,10 @@ def assess(tools: Tools, app: Path, where: str) -> str:
     """What Gatekeeper says of an app; VerificationError unless it accepts it as notarized."""
     completed = tools.run("spctl", "--assess", "-vvv", "--type", "execute", app)
     found = parse_assessment(text_of(completed))
-    if completed.returncode == 0 and found.accepted and found.source == NOTARIZED:
+    ended = completed.returncode == 0 and not completed.timed_out
+    if ended and found.accepted and found.source == NOTARIZED:
         return NOTARIZED
-    if completed.returncode == 0 and not completed.timed_out:
+    if ended:
         raise VerificationError(
             f'Gatekeeper does not say "{NOTARIZED}" of it; spctl said:\n{completed.last_lines(4)}', where=where
         )

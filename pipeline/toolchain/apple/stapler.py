@@ -50,7 +50,7 @@ def verdict(completed: Completed, success: str, where: str, *, bare: bool) -> Re
     if (
         completed.returncode == 0
         and not completed.timed_out
-        and success in text
+        and success in [line.strip() for line in text.splitlines()]
         and not any(words in text for words in _TICKET_TROUBLE)
     ):
         return None
