@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from pipeline.errors import ConfigurationError
+from pipeline.launchd import Installation
 
 
 class World(StrEnum):
@@ -140,6 +141,18 @@ class LaunchdOptions:
     install_path: str
     layouts: Mapping[str, str]
     """Name → install path, of every layout that the release carries jobs for."""
+    service_name: str | None = None
+    company_name: str | None = None
+
+    def installation(self, layout: str, program: str) -> Installation:
+        """Of the release's program, in one of the layouts."""
+        return Installation(
+            service_id=self.service_id,
+            folder=self.layouts[layout],
+            program=program,
+            service_name=self.service_name,
+            company_name=self.company_name,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -400,6 +400,19 @@ def test_a_rehearsal_needs_no_key_file(folder: Path) -> None:
     assert read(folder, text).notary.credentials == folder / "gone"
 
 
+def test_launchd_names_stand_in_the_daemons_job(folder: Path) -> None:
+    """service-name and company-name are handed on; one that a job cannot hold is an error at its key."""
+    table = '\n[launchd]\nservice-id = "acmemesh"\ninstall-path = "/opt/acmemesh"\n'
+    names = 'service-name = "ACME Mesh"\ncompany-name = "ACME, Inc."\n'
+    options = read(folder, WHOLE + table + names).launchd
+    assert options is not None
+    installation = options.installation("custom", "tool")
+    assert (installation.folder, installation.service_name) == ("/opt/acmemesh", "ACME Mesh")
+    assert (installation.program, installation.company_name) == ("tool", "ACME, Inc.")
+    with pytest.raises(ConfigurationError, match=r"line \d+, key \[launchd\]\.company-name: .*control"):
+        read(folder, WHOLE + table + names.replace("ACME, Inc.", "ACME\\u0007"))
+
+
 def test_lines_are_those_of_the_text() -> None:
     """The index knows every way in which TOML writes a key: dotted, quoted, inline, repeated, after long texts."""
     text = '''# [not.a] table

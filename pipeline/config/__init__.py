@@ -150,7 +150,7 @@ def _duration(section: Section, key: str, default: timedelta) -> timedelta:
 
 
 def _launchd(section: Section) -> LaunchdOptions:
-    section.require_known("service-id", "install-path", "layouts")
+    section.require_known("service-id", "install-path", "layouts", "service-name", "company-name")
     service_id, folder = section.required_text("service-id"), section.required_text("install-path")
     if problem := problem_of(service_id):
         raise section.error("service-id", f'"{service_id}" {problem}')
@@ -159,8 +159,17 @@ def _launchd(section: Section) -> LaunchdOptions:
         if name not in LAYOUTS:
             path = (*section.path("layouts"), position)
             raise section.document.error(path, f'"{name}" is no published layout', suggestion(name, tuple(LAYOUTS)))
-    try:
-        Installation(service_id=service_id, folder=folder)
-    except ConfigurationError as error:
-        raise section.error("install-path", error.message, error.remedy) from None
-    return LaunchdOptions(service_id=service_id, install_path=folder, layouts=layouts_of(folder, names))
+    service_name, company_name = section.text("service-name"), section.text("company-name")
+    tried = {"install-path": (None, None), "service-name": (service_name, None), "company-name": (None, company_name)}
+    for key, (service, company) in tried.items():
+        try:
+            Installation(service_id=service_id, folder=folder, service_name=service, company_name=company)
+        except ConfigurationError as error:
+            raise section.error(key, error.message, error.remedy) from None
+    return LaunchdOptions(
+        service_id=service_id,
+        install_path=folder,
+        layouts=layouts_of(folder, names),
+        service_name=service_name,
+        company_name=company_name,
+    )

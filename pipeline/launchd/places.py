@@ -24,7 +24,9 @@ LAYOUTS: Mapping[str, str] = {
 CUSTOM = "custom"
 """The name of a layout that is neither."""
 
-_PROGRAM = re.compile(r"[^/\0\n]{1,255}")
+_PROGRAM = re.compile(r"[^/\x00-\x1f\x7f]{1,255}")
+# A property list in XML has no way to write them.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +44,16 @@ class Installation:
     def __post_init__(self) -> None:
         demand_usable(self.service_id)
         parts = self.folder.split("/")
-        if not self.folder.startswith("/") or not all(parts[1:]) or {".", ".."} & set(parts) or "\0" in self.folder:
+        plain = self.folder.startswith("/") and all(parts[1:]) and not {".", ".."} & set(parts)
+        if not plain or _CONTROL.search(self.folder):
             raise ConfigurationError(
-                f'"{self.folder}" is not an install path', remedy="absolute, plain, without a slash at its end"
+                f"{self.folder!r} is not an install path", remedy="absolute, plain, without a slash at its end"
             )
         if not _PROGRAM.fullmatch(self.program) or self.program in (".", ".."):
-            raise ConfigurationError(f'"{self.program}" is not the name of a program')
+            raise ConfigurationError(f"{self.program!r} is not the name of a program")
+        for name in filter(None, (self.service_name, self.company_name)):
+            if _CONTROL.search(name):
+                raise ConfigurationError(f"the name {name!r} holds a control character")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

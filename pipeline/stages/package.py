@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from functools import partial
 
 from pipeline.disk import tree_digest
 from pipeline.disk.archive import write_zip
-from pipeline.launchd import Installation, render
+from pipeline.launchd import render
 from pipeline.model import Artifact, Kind, Plan
 from pipeline.stages.context import Context, digests, side_by_side
 
@@ -28,7 +29,7 @@ def options(context: Context, plan: Plan) -> Mapping[str, object]:
         "version": plan.version,
         "world": plan.configuration.world,
         "stapled": stapled,
-        "launchd": [launchd.service_id, dict(launchd.layouts)] if launchd else None,
+        "launchd": asdict(launchd) if launchd else None,
     }
 
 
@@ -70,11 +71,10 @@ def run(context: Context, plan: Plan) -> Plan:
 def _jobs(context: Context, plan: Plan) -> Iterator[Artifact]:
     """`launchd/<layout>/`: both jobs of the release's first product, for each layout."""
     launchd = plan.configuration.launchd
-    for layout, folder in launchd.layouts.items() if launchd else ():
+    for layout in launchd.layouts if launchd else ():
         assert launchd
         product = plan.configuration.release
-        jobs = render(Installation(service_id=launchd.service_id, folder=folder, program=product))
-        for name, data in jobs.items():
+        for name, data in render(launchd.installation(layout, product)).items():
             path = context.folder / "launchd" / layout / name
             context.host.files.write(path, data)
             artifact = Artifact(

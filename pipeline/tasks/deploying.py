@@ -85,9 +85,7 @@ def _site(host: Host, configuration: Configuration, where: Where) -> tuple[deplo
     layout = where.layout or _default_layout(options)
     if layout not in options.layouts:
         raise ConfigurationError(f'"{layout}" is none of {", ".join(options.layouts)}', where="--layout")
-    installation = launchd.Installation(
-        service_id=options.service_id, folder=options.layouts[layout], program=configuration.release
-    )
+    installation = options.installation(layout, configuration.release)
     caller = host.environment.get("SUDO_UID", "")
     user = where.user if where.user is not None else int(caller) if caller.isdigit() else os.getuid()
     root = Path(where.root).absolute()

@@ -21,7 +21,7 @@ _PROGRAM = {"program": "the name of the installed binary"}
         "layout": "one published layout alone: mesh_services or tacticalrmm",
         "service_name": "the daemon's --meshServiceName",
         "company_name": "the daemon's --companyName",
-        "config": "take id, install path and layouts from the [launchd] of this release.toml",
+        "config": "take id, names, install path and layouts from the [launchd] of this release.toml",
     }
     | _PROGRAM
     | _DEBUG,

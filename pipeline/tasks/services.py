@@ -116,6 +116,7 @@ def check(host: Host, path: str, folder: str | None, *, installed: bool, as_json
 
 def _installations(host: Host, wish: Wish) -> dict[str, launchd.Installation]:
     program, layouts, service_id = wish.program or "meshagent", None, wish.service_id
+    service_name, company_name = wish.service_name, wish.company_name
     if wish.config is not None:
         configuration = configuration_of(host, wish.config)
         if configuration.launchd is None:
@@ -123,6 +124,8 @@ def _installations(host: Host, wish: Wish) -> dict[str, launchd.Installation]:
         program = wish.program or configuration.release
         service_id = service_id or configuration.launchd.service_id
         layouts = configuration.launchd.layouts
+        service_name = service_name or configuration.launchd.service_name
+        company_name = company_name or configuration.launchd.company_name
     if wish.layout is not None and wish.layout not in launchd.LAYOUTS:
         raise ConfigurationError(
             f'"{wish.layout}" is no published layout', remedy=f"one of {', '.join(launchd.LAYOUTS)}"
@@ -137,8 +140,8 @@ def _installations(host: Host, wish: Wish) -> dict[str, launchd.Installation]:
             service_id=service_id or launchd.build_service_id(program),
             folder=folder,
             program=program,
-            service_name=wish.service_name,
-            company_name=wish.company_name,
+            service_name=service_name,
+            company_name=company_name,
         )
         for layout, folder in layouts.items()
     }

@@ -343,7 +343,16 @@ def test_a_msh_that_is_none(data: bytes) -> None:
         launchd.parse_msh(data)
 
 
-@pytest.mark.parametrize("folder", ["", "opt/x", "/opt/x/", "/opt//x", "/opt/../x", "/", "/opt/\0"])
+@pytest.mark.parametrize(
+    "changes", [{"program": "a\x01"}, {"program": ".."}, {"service_name": "a\n"}, {"company_name": "\x7f"}]
+)
+def test_names_that_a_job_cannot_hold(changes: dict[str, str]) -> None:
+    """A property list has no control characters, and a program's name no path."""
+    with pytest.raises(ConfigurationError):
+        Installation(**({"service_id": "x", "folder": "/opt/x"} | changes))
+
+
+@pytest.mark.parametrize("folder", ["", "opt/x", "/opt/x/", "/opt//x", "/opt/../x", "/", "/opt/\0", "/opt/\x1b"])
 def test_folders_that_are_no_install_path(folder: str) -> None:
     """An install path is absolute and plain."""
     with pytest.raises(ConfigurationError):
