@@ -19,7 +19,7 @@ from pipeline.codesign.eras import DEFAULT_ERA, era_named
 from pipeline.codesign.options import SigningOptions
 from pipeline.codesign.signature import read_signature
 from pipeline.codesign.verified import VerifiedSlice
-from pipeline.errors import ReleaseError
+from pipeline.errors import ReleaseError, SigningError
 from pipeline.identity import load_anchors
 from pipeline.macho import read_slices
 from pipeline.timestamps import TimestampClient
@@ -110,6 +110,9 @@ def _sign(job: Job, asked: Asked, path: Path) -> int:
         identity = _identity(job, asked.values["sign"], asked.values.get("keychain"), path)
         if identity is None:
             return 1
+    if _has_detritus(path):
+        job.say(f"{path}: resource fork, Finder information, or similar detritus not allowed")
+        return 1
     signed = _is_signed(disk.executable_of(path) if path.is_dir() else path)
     if signed and "force" not in asked.switches:
         job.say(f"{path}: is already signed")
@@ -138,18 +141,28 @@ def _sign(job: Job, asked: Asked, path: Path) -> int:
         )
         stamped = identity is not None and asked.timestamp != "none" and not job.bench.lever("no-timestamp")
         output = path.with_name(f"{path.name}.cstemp{os.getpid()}")
-        # Without --deep it signs the bundle alone, and seals what is inside as it finds it.
-        call = partial(disk.sign_bundle, nested=lambda _path, _options: None) if path.is_dir() else disk.sign_file
+        # Without --deep it signs the bundle alone, and seals what is inside as it finds it; with --deep it signs that
+        # with the options of the bundle, whatever it had.
+        deep = "deep" in asked.switches
+        inside = partial(disk.sign_bundle, nested=lambda _path, given: given if deep else None)
+        call = partial(
+            inside if path.is_dir() else disk.sign_file,
+            job.host.files,
+            path,
+            output,
+            options,
+            identity,
+            client.token if stamped else None,
+            job.host.clock.now() if identity else None,
+        )
         try:
-            call(
-                job.host.files,
-                path,
-                output,
-                options,
-                identity,
-                client.token if stamped else None,
-                job.host.clock.now() if identity else None,
-            )
+            try:
+                call()
+            except SigningError as error:
+                if "no room" not in error.message or path.is_dir():
+                    raise
+                _make_room(path)  # the real one writes over the code and says nothing
+                call()
         except ReleaseError as error:
             job.say(f"{path}: {error.message}")
             return 1
@@ -158,6 +171,20 @@ def _sign(job: Job, asked: Asked, path: Path) -> int:
     if signed:
         job.say(f"{path}: replacing existing signature")
     return 0
+
+
+def _has_detritus(path: Path) -> bool:
+    refused = {"user.com.apple.FinderInfo", "user.com.apple.ResourceFork"}
+    within = (path, *(path.rglob("*") if path.is_dir() else ()))
+    return any(refused.intersection(os.listxattr(one, follow_symlinks=False)) for one in within)
+
+
+def _make_room(path: Path) -> None:
+    """Of a thin file: zeros where LC_CODE_SIGNATURE will stand."""
+    data = bytearray(path.read_bytes())
+    end = 32 + int.from_bytes(data[20:24], "little")
+    data[end : end + 16] = bytes(16)
+    path.write_bytes(data)
 
 
 def _identity(job: Job, wanted: str, keychain: str | None, path: Path) -> Identity | None:
