@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pipeline.codesign.bundle import Bundle, find_bundle, relative, versions
 from pipeline.codesign.bundle_code import Code, find_code, parts
@@ -21,7 +22,7 @@ from pipeline.codesign.reproduce import FileReproduction, Mode, Reproduction, re
 from pipeline.codesign.seal import NestedSeal, build_seal
 from pipeline.codesign.seal_nested import nested_seal
 from pipeline.codesign.signature import Signature, read_signature
-from pipeline.codesign.tree import Tree
+from pipeline.codesign.tree import Tree, shown
 from pipeline.errors import ReleaseError, VerificationError
 from pipeline.macho import read_all, read_slices
 
@@ -35,6 +36,8 @@ class CodeReproduction:
     file: FileReproduction
     seal: bool | None = None
     """Does CodeResources come out byte for byte the same? None where the file carries none."""
+    seal_differences: tuple[str, ...] = ()
+    """Where it does not: what stands otherwise in the seal than the bundle has it now."""
 
     @property
     def is_identical(self) -> bool:
@@ -62,10 +65,18 @@ def _code(tree: Tree, code: Code) -> CodeReproduction | None:
             signatures = [signature for one in slices if (signature := read_signature(one)) is not None]
             if len(signatures) != len(slices):
                 return None
-            seal = _is_same_seal(tree, code.bundle, signatures[0]) if code.bundle else None
-            return CodeReproduction(path=code.path, file=reproduce(source, slices), seal=seal)
+            again = reproduce(source, slices)
     except ReleaseError as error:
         raise error.at(code.path) from error.__cause__
+    return _with_seal(tree, code.path, again, code.bundle, signatures[0])
+
+
+def _with_seal(
+    tree: Tree, path: str, file: FileReproduction, bundle: Bundle | None, signature: Signature
+) -> CodeReproduction:
+    differences = _seal_differences(tree, bundle, signature) if bundle is not None else None
+    seal = not differences if differences is not None else None
+    return CodeReproduction(path=path, file=file, seal=seal, seal_differences=differences or ())
 
 
 def _plain_bundles(tree: Tree, root: str, name: str = "") -> Iterator[CodeReproduction]:
@@ -77,8 +88,7 @@ def _plain_bundles(tree: Tree, root: str, name: str = "") -> Iterator[CodeReprod
                 yield from _plain_bundles(tree, part.path)
         signature = read_plain(tree, bundle) if not bundle.has_executable else None
         if signature is not None:
-            seal = _is_same_seal(tree, bundle, signature)
-            yield CodeReproduction(path=bundle.main_file, file=_plain(tree, bundle, signature), seal=seal)
+            yield _with_seal(tree, bundle.main_file, _plain(tree, bundle, signature), bundle, signature)
 
 
 def _plain(tree: Tree, bundle: Bundle, signature: Signature) -> FileReproduction:
@@ -102,8 +112,9 @@ def _plain(tree: Tree, bundle: Bundle, signature: Signature) -> FileReproduction
     return FileReproduction(slices=(one,), whole_file=matches)
 
 
-def _is_same_seal(tree: Tree, bundle: Bundle, signature: Signature) -> bool | None:
-    """By the rules that the seal records: they are codesign's own, or were given to it."""
+def _seal_differences(tree: Tree, bundle: Bundle, signature: Signature) -> tuple[str, ...] | None:
+    """What comes out otherwise by the rules that the seal records (codesign's own, or given to it); None where there is
+    no seal."""
     if tree.entry(bundle.seal_path) is None:
         return None
     with tree.open(bundle.seal_path) as source:
@@ -111,10 +122,29 @@ def _is_same_seal(tree: Tree, bundle: Bundle, signature: Signature) -> bool | No
     recorded = parse_plist(existing, "CodeResources")
     rules, rules2 = recorded.get("rules"), recorded.get("rules2")
     if not (isinstance(rules, dict) and isinstance(rules2, dict | None)):
-        return False
+        return ("its rules are none",)
     hash_types = [directory.hash_type for directory in signature.directories]
     nested = _nested(tree, bundle, recorded.get("files2")) if rules2 is not None else {}
-    return build_seal(tree, bundle, hash_types, nested, (rules, rules2)) == existing
+    again = build_seal(tree, bundle, hash_types, nested, (rules, rules2))
+    if again == existing:
+        return ()
+    return tuple(_differences(recorded, parse_plist(again, "CodeResources"))) or ("the same, and written otherwise",)
+
+
+def _differences(recorded: Mapping[str, Any], built: Mapping[str, Any]) -> Iterator[str]:
+    for key in sorted(recorded.keys() | built.keys()):
+        one, other = recorded.get(key), built.get(key)
+        if not (isinstance(one, dict) and isinstance(other, dict)):
+            if one != other:
+                yield f"{key} is there once only"
+            continue
+        for path in sorted(one.keys() | other.keys()):
+            if path not in other:
+                yield f"{key}: {shown(path)} is sealed, and is not there"
+            elif path not in one:
+                yield f"{key}: {shown(path)} is there, and is not sealed"
+            elif one[path] != other[path]:
+                yield f"{key}: {shown(path)} is sealed otherwise"
 
 
 def _nested(tree: Tree, bundle: Bundle, sealed: object) -> Mapping[str, NestedSeal]:

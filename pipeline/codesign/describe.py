@@ -20,6 +20,7 @@ from pipeline.codesign.cms import TIMESTAMP_TOKEN, parse_cms
 from pipeline.codesign.code_directory import CodeDirectory, Flags
 from pipeline.codesign.constraints import parse_constraint_der
 from pipeline.codesign.entitlements import parse_entitlements, parse_entitlements_der
+from pipeline.codesign.eras import ERAS
 from pipeline.codesign.requirements import RequirementType, parse_requirement_set, requirement_text
 from pipeline.codesign.signature import Signature, read_signature
 from pipeline.codesign.signed_data import SIGNING_TIME, single_value
@@ -41,13 +42,23 @@ class Form(StrEnum):
     OTHER = "neither codesign nor linker"
 
 
-def form_of(signature: Signature) -> Form:
-    """The linker says so; codesign always writes requirements and a CMS slot, its CMS with indefinite lengths."""
+# What any era's codesign sets aside for a CMS, less the header of the empty one that an ad-hoc signature has.
+_LEAST_ROOM = min(era.cms_room for era in ERAS) - 8
+
+
+def form_of(signature: Signature, reserved: int | None = None) -> Form:
+    """The linker says so; codesign always writes requirements and a CMS slot, its CMS with indefinite lengths.
+
+    `reserved` is the size of the signature's place, where it has one: ad hoc, too, codesign leaves room for a CMS.
+    """
     if signature.best.flags & Flags.LINKER_SIGNED:
         return Form.LINKER
     complete = signature.blob(Slot.REQUIREMENTS) is not None and signature.blob(Slot.CMS) is not None
-    indefinite = signature.cms[:2] == b"\x30\x80"
-    return Form.CODESIGN if complete and (indefinite or not signature.cms) else Form.OTHER
+    if signature.cms:
+        is_codesigns = signature.cms[:2] == b"\x30\x80"
+    else:
+        is_codesigns = reserved is None or reserved >= len(signature.superblob) + _LEAST_ROOM
+    return Form.CODESIGN if complete and is_codesigns else Form.OTHER
 
 
 def describe(slices: Sequence[MachSlice]) -> list[Facts]:
@@ -81,7 +92,7 @@ def _describe_signature(signature: Signature, one: MachSlice) -> Facts:
     command = one.image.signature
     assert command is not None, "an image with a signature has the command that says where"
     facts: Facts = {
-        "form": str(form_of(signature)),
+        "form": str(form_of(signature, command.datasize)),
         "cdhash": signature.best.cdhash.hex(),
         "identifier": signature.best.identifier,
         "team": signature.best.team,

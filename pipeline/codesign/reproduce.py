@@ -129,7 +129,7 @@ def _result(
 ) -> Reproduction:
     return Reproduction(
         arch=one.arch,
-        form=form_of(signature),
+        form=form_of(signature, one.image.signature.datasize if one.image.signature else None),
         matches=tuple((match.era.name, match.mode) for match in matches),
         superblob_matches=tuple((match.era.name, match.mode) for match in matches if match.whole),
         told=_told(one, signature, matches[0], slices) if matches else (),

@@ -16,10 +16,11 @@ from pipeline.codesign.code_directory import HashType
 from pipeline.codesign.property_list import parse_plist
 from pipeline.codesign.seal import HASH_KEYS, Found, walk
 from pipeline.codesign.seal_rules import RuleSet, is_weak
-from pipeline.codesign.tree import EntryKind, Tree, join
+from pipeline.codesign.tree import EntryKind, Tree, join, name_of
 from pipeline.errors import MalformedFile
 
 _ADDED = "is not in the seal: it was added after the bundle was signed"
+_APPLE_DOUBLE = "is an AppleDouble file, which unpacking on a Mac turns into attributes: remove it (dot_clean)"
 _MISSING = "is in the seal and not there: it was removed or renamed after the bundle was signed"
 _CHANGED = "is not what was sealed: its content was changed"
 
@@ -81,7 +82,7 @@ def check_seal(
         entry = seal.entries.get(found.path)
         if entry is None:
             if seal.version == 2 or found.kind is not EntryKind.LINK:
-                yield path, _ADDED
+                yield path, _APPLE_DOUBLE if name_of(path).startswith("._") else _ADDED
         elif (problem := _wrong_kind(tree, path, found, entry)) is not None:
             yield path, problem
         elif entry.link is not None:

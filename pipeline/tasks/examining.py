@@ -66,7 +66,10 @@ def _reproduce_bundle(host: Host, path: Path, *, as_json: bool) -> None:
         raise error.at(str(path)) from None
     identical = all(one.is_identical for one in found)
     if as_json:
-        code = [{"path": one.path, "seal": one.seal, **_reproduced(one.file)} for one in found]
+        code = [
+            {"path": one.path, "seal": one.seal, "seal_differences": one.seal_differences, **_reproduced(one.file)}
+            for one in found
+        ]
         host.console.result(_document({"identical": identical, "code": code}))
     else:
         for one in found:
@@ -74,6 +77,8 @@ def _reproduce_bundle(host: Host, path: Path, *, as_json: bool) -> None:
             if one.seal is not None:
                 verdict = "identical" if one.seal else "DIFFERS"
                 host.console.result(f"{path / one.path}: CodeResources: {verdict}")
+                for difference in one.seal_differences:
+                    host.console.result(f"  {difference}")
     if not identical:
         raise VerificationError(
             "signed again, a CodeDirectory or CodeResources comes out otherwise",

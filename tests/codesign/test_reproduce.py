@@ -15,6 +15,7 @@ from pipeline.codesign import ERAS, Flags, HashType, SigningOptions, era_named
 from pipeline.codesign.cms import build_cms
 from pipeline.codesign.code_directory import CodeDirectory
 from pipeline.codesign.decisions import decide
+from pipeline.codesign.describe import Form
 from pipeline.codesign.reproduce import Mode, reproduce
 from pipeline.codesign.signer import sign_slice
 from pipeline.errors import VerificationError
@@ -56,10 +57,13 @@ def test_another_signers_bytes_are_not_reproduced() -> None:
     data = BytesSource(image())
     (one,) = read_slices(data)
     inputs = decide([one], SigningOptions(identifier="a.b"), file_name="tool", identity=None)
-    signed = BytesSource(whole(sign_slice(one, replace(inputs, datasize=32768), lambda _directories: b"").parts))
-    found = reproduce(signed, read_slices(signed))
-    assert not found.is_identical
-    assert found.whole_file == ()
+    for room, form in ((0, Form.OTHER), (32768, Form.CODESIGN)):
+        size = 16 * ((len(sign_slice(one, inputs, lambda _directories: b"").superblob) + room) // 16 + 1)
+        signed = BytesSource(whole(sign_slice(one, replace(inputs, datasize=size), lambda _directories: b"").parts))
+        found = reproduce(signed, read_slices(signed))
+        assert not found.is_identical
+        assert found.whole_file == ()
+        assert [each.form for each in found.slices] == [form]
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,26 @@ def test_a_bundle_without_an_executable_is_reproduced(
     assert (changed.is_identical, changed.seal) == (False, True)
 
 
+def test_what_differs_in_a_seal_is_told(tmp_path: Path) -> None:
+    """Finder's file was sealed by the old rules alone, and is lost in many an archive: the bundle still holds."""
+    app = bundles.app(tmp_path, files={"Contents/Resources/.DS_Store": b"Finder's"})
+    sign_bundle(Files(), app, app, OPTIONS)
+    resources = app / "Contents/Resources"
+    (resources / ".DS_Store").unlink()
+    assert verify_path(app, anchors=APPLE_ANCHORS)
+    (resources / "empty").write_bytes(b"no more")
+    (resources / "added").write_bytes(b"")
+    (found,) = reproduce_bundle(FolderTree(app), app.name)
+    assert (found.seal, found.is_identical) == (False, False)
+    assert found.seal_differences == (
+        "files: Resources/.DS_Store is sealed, and is not there",
+        "files: Resources/added is there, and is not sealed",
+        "files: Resources/empty is sealed otherwise",
+        "files2: Resources/added is there, and is not sealed",
+        "files2: Resources/empty is sealed otherwise",
+    )
+
+
 def test_code_that_is_not_sealed_is_not_reproduced(tmp_path: Path) -> None:
     """Neither an app that nobody signed, nor one whose signature is the linker's."""
     app = bundles.app(tmp_path, code=mach.image())
