@@ -44,6 +44,8 @@ def assembled(
             host.files.make_folder(folder)
             stack.enter_context(host.files.lock(folder / ".lock"))
             host.files.remove_unfinished(folder)
+            # What a killed run worked on, a key that it gave to a tool among it.
+            host.files.remove(folder / ".work")
             log = Journal(
                 host.files, host.clock, folder / "audit.jsonl", run=host.entropy.bytes(8).hex(), redact=host.redact
             )
