@@ -180,6 +180,7 @@ def artifact_to_json(artifact: Artifact) -> dict[str, Any]:
         for entry in document["slices"]
     ]
     document["contents"] = list(document["contents"])
+    document["not_run"] = list(document["not_run"])
     always = ("product", "path", "kind", "debug", "sha256", "size", "slices")
     return {name: value for name, value in document.items() if name in always or value not in (None, [])}
 
@@ -212,6 +213,7 @@ def artifact_from_json(document: Mapping[str, Any]) -> Artifact:
             ticket=_optional(staple, "ticket"),
         ),
         contents=_texts(document.get("contents", [])),
+        not_run=_texts(document.get("not_run", [])),
     )
 
 

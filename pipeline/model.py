@@ -241,6 +241,8 @@ class Artifact:
     staple: Staple | None = None
     contents: tuple[str, ...] = ()
     """Of an archive: the paths of the artifacts in it."""
+    not_run: tuple[str, ...] = ()
+    """Slices that verification wanted to start and could not: each with the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
     build thin → sign → universal → app → archive → notarize → staple → package → verify
 
 A stage is done when its record's key is today's key (digests of its inputs, its options, tool versions, our own source)
-and its outputs lie on disk as it left them. Everything else runs again, and says why.
+and its outputs lie on disk as it left them, unless it skipped something. Everything else runs again, and says why.
 """
 
 from __future__ import annotations
@@ -77,7 +77,11 @@ def _examine_one(context: Context, plan: Plan, stage: Stage) -> Step:
     for output in record.outputs:
         if records.current(context.host.files, context.folder, output) is None:
             return Step(stage=stage, plan=None, why=f"{output.path} is not as it was left")
-    return Step(stage=stage, plan=_restored(plan, record), why="done")
+    after = _restored(plan, record)
+    skipped = [f"{one.path}, {words}" for one in after.artifacts for words in one.not_run]
+    if skipped:
+        return Step(stage=stage, plan=None, why=skipped[0])
+    return Step(stage=stage, plan=after, why="done")
 
 
 def release(context: Context, plan: Plan) -> tuple[Plan, tuple[str, ...]]:
@@ -290,7 +294,8 @@ def _outputs(before: Plan, after: Plan) -> list[str]:
     known = {artifact.path: artifact.sha256 for artifact in before.artifacts}
     paths = [one.path for one in after.builds if one not in before.builds]
     paths += [artifact.path for artifact in after.artifacts if known.get(artifact.path) != artifact.sha256]
-    stapled = [artifact for artifact in after.artifacts if artifact.staple and artifact not in before.artifacts]
+    staples = {artifact.path: artifact.staple for artifact in before.artifacts}
+    stapled = [one for one in after.artifacts if one.staple and one.staple != staples.get(one.path)]
     return paths + [
         f"{app.path}/{STAPLED_TICKET}" for app in stapled if app.staple and app.staple.status is StapleStatus.STAPLED
     ]

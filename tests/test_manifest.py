@@ -50,6 +50,7 @@ TOOL = Artifact(
     ),
     staple=Staple(status=StapleStatus.NOT_STAPLEABLE, reason="a bare Mach-O", ticket="universal/tool.ticket"),
     contents=("x", "y"),
+    not_run=("arm64: not run: no way to",),
 )
 BARE = Artifact(product="tool", path="dist/SHA256SUMS", kind=Kind.DISTRIBUTION, sha256="33" * 32, size=0)
 BUILT = Built(product="tool", arch="arm64", debug=True, path="unsigned/arm64/DEBUG_tool", sha256="44" * 32, size=3)

@@ -41,6 +41,8 @@ def _of_what_ships(artifact: Artifact, evidence: Evidence) -> Iterator[str]:
         return
     if not _was_verified(artifact, evidence):
         yield f"{artifact.path} was not verified after it was made"
+    for words in artifact.not_run:
+        yield f"{artifact.path}, {words}"
     if artifact.kind is Kind.DISTRIBUTION:
         shipped = {one.path for one in evidence.artifacts if not one.debug}
         for path in artifact.contents:

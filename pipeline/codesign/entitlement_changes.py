@@ -12,12 +12,12 @@ from pipeline.errors import MalformedFile
 from pipeline.macho import MachSlice
 
 
-def entitlement_changes(slices: Sequence[MachSlice], after: Mapping[str, Any] | None) -> str | None:
-    """From the signature that the slices have to the entitlements that they get; None where nothing changes.
+def entitlement_changes(before: Mapping[str, Any], after: Mapping[str, Any] | None) -> str | None:
+    """From the entitlements that code had to those that it got; None where nothing changes.
 
     `-key` is taken away, `+key=value` is new, `key=old→new` is changed.
     """
-    before, after = _recorded(slices), after or {}
+    after = after or {}
     gone = [f"-{key}" for key in before if key not in after]
     new = [f"+{key}={after[key]!r}" for key in after if key not in before]
     changed = [f"{key}={before[key]!r}→{after[key]!r}" for key in before if key in after and before[key] != after[key]]
@@ -25,7 +25,7 @@ def entitlement_changes(slices: Sequence[MachSlice], after: Mapping[str, Any] | 
     return f"entitlements {told}" if told else None
 
 
-def _recorded(slices: Sequence[MachSlice]) -> Mapping[str, Any]:
+def recorded_entitlements(slices: Sequence[MachSlice]) -> Mapping[str, Any]:
     """The first slice's, since all slices of a file have the same; a broken signature is replaced, not judged."""
     try:
         signature = read_signature(slices[0])

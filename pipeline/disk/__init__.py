@@ -9,11 +9,20 @@ from pipeline.disk.bundle import (
     strip,
     verify_path,
 )
+from pipeline.disk.bundle_archives import sign_archives
 from pipeline.disk.bundle_entitlements import choose_entitlements, entitled
 from pipeline.disk.bundle_signing import sign_bundle
 from pipeline.disk.contents import Contents
 from pipeline.disk.digests import tree_digest
-from pipeline.disk.machofile import check_signable, join, sign_file, thin, verify_file
+from pipeline.disk.machofile import (
+    check_signable,
+    demand_entitleable,
+    entitlements_of,
+    join,
+    sign_file,
+    thin,
+    verify_file,
+)
 from pipeline.disk.parts import write_parts
 from pipeline.disk.source import FileSource, open_source
 from pipeline.disk.tree import FolderTree
@@ -26,12 +35,15 @@ __all__ = [
     "choose_entitlements",
     "code_hashes",
     "code_inside",
+    "demand_entitleable",
     "entitled",
+    "entitlements_of",
     "executable_of",
     "join",
     "linked_libraries",
     "open_executable",
     "open_source",
+    "sign_archives",
     "sign_bundle",
     "sign_file",
     "strip",

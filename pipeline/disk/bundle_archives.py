@@ -14,17 +14,22 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO
 
 from pipeline.codesign.tree import EntryKind, Tree, join
+from pipeline.disk.tree import FolderTree
 from pipeline.errors import MalformedFile, NotSupported
 from pipeline.host import Files
 from pipeline.host.files import refusals
 from pipeline.macho import is_macho
 
 SignMember = Callable[[Path, str], None]
-"""Sign a file in place; the text is its name in the archive."""
+"""Sign a file in place; the text is its name in the archive, where the archive's is not clear `a.jar!/native/tool`."""
+
+Tell = Callable[[str, str], None]
+"""A path in the bundle, and what there is to say of it."""
 
 # The local header of a first member, or the end record of an archive without any; a jmod has four bytes before it.
 _MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
@@ -35,6 +40,7 @@ _BLOCK = 1024 * 1024
 _MOST_MEMBERS = 200_000
 # Code of a gigabyte does not come in an archive; a member that claims it is there to fill the disk.
 _LARGEST_CODE = 1024 * 1024 * 1024
+_MOST_TOLD = 5
 
 
 def is_archive(start: bytes) -> bool:
@@ -63,6 +69,26 @@ def code_in_archive(path: Path) -> tuple[str, ...]:
             for member in archive.infolist()
             if _is_code(start := _start(archive, member)) or is_archive(start)
         )
+
+
+def sign_archives(files: Files, folder: Path, sign: SignMember | None, told: Tell) -> None:
+    """Sign the code in all archives of a folder, in place; without `sign`, tell of it. Raises as `sign_archive`."""
+    for path in archives_in(FolderTree(folder)):
+        place = folder / path
+        try:
+            members = code_in_archive(place)
+        except MalformedFile as error:
+            told(path, f"looks like an archive, and cannot be looked into: {error.message}")
+            continue
+        if members and sign is None:
+            names = ", ".join(members[:_MOST_TOLD]) + (" …" if len(members) > _MOST_TOLD else "")
+            told(path, f"holds code, which the notary wants signed: {names}")
+        elif members and sign is not None:
+            sign_archive(files, place, place, partial(_of_archive, sign, path))
+
+
+def _of_archive(sign: SignMember, archive: str, file: Path, name: str) -> None:
+    sign(file, f"{archive}!/{name}")
 
 
 def sign_archive(files: Files, path: Path, output: Path, sign: SignMember) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from pipeline.codesign.bundle import SIGNATURE_FOLDER, Bundle, find_bundle, relative, versions
@@ -16,31 +17,28 @@ from pipeline.codesign.bundle_refusals import refuse_bundle
 from pipeline.codesign.cms import Identity
 from pipeline.codesign.code_directory import HashType
 from pipeline.codesign.decisions import default_hash_types
-from pipeline.codesign.entitlement_changes import entitlement_changes
+from pipeline.codesign.entitlement_changes import entitlement_changes, recorded_entitlements
 from pipeline.codesign.options import SigningOptions
 from pipeline.codesign.seal import build_seal
 from pipeline.codesign.seal_nested import nested_seal
 from pipeline.codesign.signer import sign_slices
 from pipeline.codesign.tree import join
 from pipeline.codesign.verified import VerifiedSlice, said, verified_slice
-from pipeline.disk.bundle_archives import archives_in, code_in_archive, sign_archive
+from pipeline.disk.bundle_archives import Tell, sign_archives
 from pipeline.disk.contents import Contents
+from pipeline.disk.machofile import refuse_entitled_library
 from pipeline.disk.parts import write_parts
 from pipeline.disk.source import FileSource, open_source
 from pipeline.disk.tree import FolderTree
-from pipeline.errors import ConfigurationError, MalformedFile, ReleaseError, SigningError
+from pipeline.errors import ConfigurationError, ReleaseError
 from pipeline.host import Files
-from pipeline.macho import FileType, MachSlice, read_slices
+from pipeline.macho import read_slices
 
 Timestamper = Callable[[bytes], bytes]
 ChooseOptions = Callable[[str, SigningOptions], SigningOptions | None]
 """For code at a path in the bundle, given the options that it would be signed with: those to sign it with, or None to
 keep it as it is. Of a bundle in the bundle the path is its root."""
 
-Tell = Callable[[str, str], None]
-"""A path in the bundle, and what there is to say of it."""
-
-_MOST_TOLD = 5
 # Signing waits for the time-stamp authority most of the time.
 _SIDE_BY_SIDE = 4
 
@@ -89,7 +87,7 @@ def sign_bundle(
             told=told or (lambda _path, _words: None),
             contents=contents,
         )
-        signing.archives(options, sign=archives)
+        sign_archives(files, work, partial(signing.member, options) if archives else None, signing.told)
         slices = signing.bundle("", options)
         files.remove(work / "Contents" / "CodeResources")
         files.move_folder(work, bundle_out)
@@ -116,25 +114,8 @@ class _Signing:
     told: Tell
     contents: Contents | None
 
-    def archives(self, options: SigningOptions, *, sign: bool) -> None:
-        """Sign the code in all archives, or tell of it."""
-        for path in archives_in(FolderTree(self.folder)):
-            self._archive(path, options, sign=sign)
-
-    def _archive(self, path: str, options: SigningOptions, *, sign: bool) -> None:
-        place = self.folder / path
-        try:
-            members = code_in_archive(place)
-        except MalformedFile as error:
-            self.told(path, f"looks like an archive, and cannot be looked into: {error.message}")
-            return
-        if members and not sign:
-            names = ", ".join(members[:_MOST_TOLD]) + (" …" if len(members) > _MOST_TOLD else "")
-            self.told(path, f"holds code, which the notary wants signed: {names}")
-        elif members:
-            sign_archive(self.files, place, place, lambda file, name: self._member(file, f"{path}!/{name}", options))
-
-    def _member(self, file: Path, path: str, options: SigningOptions) -> None:
+    def member(self, options: SigningOptions, file: Path, path: str) -> None:
+        """Sign code in an archive, in a file of its own."""
         chosen = self.choose(path, _inner_options(options))
         if chosen is not None:
             with open_source(file) as source:
@@ -180,8 +161,8 @@ class _Signing:
         """Sign a Mach-O file in place. `path` names it in messages; `file_name` where nothing else gives a name."""
         try:
             slices = read_slices(source)
-            if path != self.main_file:
-                _refuse_entitled_library(slices, options)
+            if path != self.main_file and (options.entitlements is not None or options.preserve_entitlements):
+                refuse_entitled_library(slices)
             plan = sign_slices(
                 slices,
                 options,
@@ -193,7 +174,7 @@ class _Signing:
         except ReleaseError as error:
             raise error.at(path) from error.__cause__
         signed = tuple(verified_slice(one, self.identity, self.signing_time) for one in plan.slices)
-        changes = entitlement_changes(slices, signed[0].entitlements)
+        changes = entitlement_changes(recorded_entitlements(slices), signed[0].entitlements)
         write_parts(self.files, plan.parts, place, source.mode)
         if changes is not None:
             self.told(path, changes)
@@ -225,14 +206,6 @@ class _Signing:
             return options.hash_types
         with tree.open(bundle.main_file) as source:
             return default_hash_types(read_slices(source), options.era)
-
-
-def _refuse_entitled_library(slices: Sequence[MachSlice], options: SigningOptions) -> None:
-    given = options.entitlements is not None or options.preserve_entitlements
-    if given and any(one.image.filetype != FileType.EXECUTE for one in slices):
-        raise SigningError(
-            "frameworks, libraries and plug-ins get no entitlements: those of the program that loads them are in force"
-        )
 
 
 def _inner_options(options: SigningOptions) -> SigningOptions:

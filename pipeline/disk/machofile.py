@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from pipeline.codesign import allocation
 from pipeline.codesign.cms import Identity
-from pipeline.codesign.entitlement_changes import entitlement_changes
+from pipeline.codesign.entitlement_changes import entitlement_changes, recorded_entitlements
 from pipeline.codesign.eras import DEFAULT_ERA, Era
 from pipeline.codesign.options import SigningOptions
 from pipeline.codesign.signer import sign_slices
@@ -19,9 +20,9 @@ from pipeline.codesign.verifier import Expectations, verify_slices
 from pipeline.disk.contents import Contents
 from pipeline.disk.parts import write_parts
 from pipeline.disk.source import FileSource, open_source
-from pipeline.errors import ConfigurationError, ReleaseError
+from pipeline.errors import ConfigurationError, ReleaseError, SigningError
 from pipeline.host import Files
-from pipeline.macho import MachSlice, plan_universal, read_slices
+from pipeline.macho import FileType, MachSlice, plan_universal, read_slices
 
 
 def sign_file(
@@ -56,7 +57,7 @@ def sign_file(
         except ReleaseError as error:
             raise error.at(str(source)) from error.__cause__
         signed = tuple(verified_slice(one, identity, signing_time) for one in plan.slices)
-        changes = entitlement_changes(slices, signed[0].entitlements)
+        changes = entitlement_changes(recorded_entitlements(slices), signed[0].entitlements)
         write_parts(files, plan.parts, output, opened.mode)
     if changes is not None and told is not None:
         told(source.name, changes)
@@ -78,6 +79,26 @@ def check_signable(path: Path) -> tuple[str, ...]:
             except ReleaseError as error:
                 raise error.at(f"{path}: slice {one.arch}") from None
     return tuple(one.arch for one in slices)
+
+
+def entitlements_of(path: Path) -> Mapping[str, Any]:
+    """The entitlements that a Mach-O file was signed with; none where it has no signature that can be read."""
+    with open_source(path) as opened:
+        return recorded_entitlements(_slices(opened))
+
+
+def demand_entitleable(path: Path) -> None:
+    """SigningError for a library or a plug-in."""
+    with open_source(path) as opened:
+        refuse_entitled_library(_slices(opened))
+
+
+def refuse_entitled_library(slices: Sequence[MachSlice]) -> None:
+    """SigningError unless all slices are programs."""
+    if any(one.image.filetype != FileType.EXECUTE for one in slices):
+        raise SigningError(
+            "frameworks, libraries and plug-ins get no entitlements: those of the program that loads them are in force"
+        )
 
 
 def strip_file(files: Files, path: Path, output: Path, era: Era = DEFAULT_ERA) -> None:

@@ -153,6 +153,7 @@ def silenced(
             rows.append((code(artifact.path), "not notarized", said.reason or "no reason recorded"))
         if staple is not None and staple.status is not StapleStatus.STAPLED:
             rows.append((code(artifact.path), f"staple: {staple.status}", staple.reason or "no reason recorded"))
+        rows += [(code(artifact.path), "not proved", words) for words in artifact.not_run]
     for log in logs.values():
         rows += [(code(one.path or "-"), f"notary: {one.severity}", _issue(one)) for one in log.issues or ()]
     rows += [(f"line {entry.line}", "torn line", "a crash; sealed by the next run") for entry in _torn(entries)]

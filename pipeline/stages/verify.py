@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from pipeline.launchd import JobFile, parse_job, program_of
 from pipeline.launchd import judge as judge_jobs
 from pipeline.model import STAPLED_TICKET, Artifact, Kind, NotarizationStatus, Plan, Slice, StapleStatus
 from pipeline.stages.context import Context, digests, side_by_side
+from pipeline.toolchain import Tried
 from pipeline.toolchain.second_opinion import demand_agreement
 
 NAME = "verify"
@@ -40,10 +41,12 @@ def options(context: Context, plan: Plan) -> Mapping[str, object]:
 
 
 def run(context: Context, plan: Plan) -> Plan:
-    for judged in judge(context, plan):
-        if judged.error is not None:
-            raise judged.error
-    return plan
+    judged = judge(context, plan)
+    for one in judged:
+        if one.error is not None:
+            raise one.error
+    not_run = {one.name: one.not_run for one in judged}
+    return plan.with_artifacts(*(replace(one, not_run=not_run[one.path]) for one in plan.artifacts))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,8 @@ class Judged:
     kind: str
     error: VerificationError | None
     seconds: float
+    not_run: tuple[str, ...] = ()
+    """Slices that could not be started: each with the reason. Neither good nor bad."""
 
 
 def judge(context: Context, plan: Plan) -> list[Judged]:
@@ -75,22 +80,24 @@ def judge(context: Context, plan: Plan) -> list[Judged]:
     ]
 
 
-def _judge(context: Context, name: str, kind: str, verify: Callable[[], object]) -> Judged:
+def _judge(context: Context, name: str, kind: str, verify: Callable[[], Tried | None]) -> Judged:
     began = context.host.clock.monotonic()
     error = None
+    tried = None
     try:
-        verify()
+        tried = verify()
     except VerificationError as caught:
         error = caught
     seconds = (context.host.clock.monotonic() - began).total_seconds()
-    return Judged(name=name, kind=kind, error=error, seconds=seconds)
+    return Judged(name=name, kind=kind, error=error, seconds=seconds, not_run=tried.not_run if tried else ())
 
 
-def _verify(context: Context, plan: Plan, artifact: Artifact) -> None:
+def _verify(context: Context, plan: Plan, artifact: Artifact) -> Tried | None:
     path = context.path(artifact)
     if not path.exists():
         raise VerificationError("is missing", where=artifact.path)
     contents = Contents()
+    tried = None
     if artifact.kind in (Kind.THIN, Kind.UNIVERSAL, Kind.APP):
         _verify_code(context, artifact, path, contents)
     elif artifact.kind is Kind.TICKET:
@@ -99,11 +106,12 @@ def _verify(context: Context, plan: Plan, artifact: Artifact) -> None:
         members = {ship.rpartition("/")[2]: context.folder / ship for ship in artifact.contents}
         demand_members(path, members, artifact.path)
     if artifact.slices and artifact.notarization and artifact.notarization.status is NotarizationStatus.ACCEPTED:
-        found = context.toolchain.try_out(path, artifact.slices, plan.version)
-        context.event(NAME)("tried", artifact=artifact.path, **found)
+        tried = context.toolchain.try_out(path, artifact.slices, plan.version)
+        context.event(NAME)("tried", artifact=artifact.path, **tried.said)
     # Last, because whatever was found before says more precisely what is wrong.
     _demand_digest(plan, artifact, path, contents)
     context.event(NAME)("verified", artifact=artifact.path, sha256=artifact.sha256)
+    return tried
 
 
 def _demand_meetings(context: Context, plan: Plan) -> None:

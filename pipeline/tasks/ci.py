@@ -19,7 +19,8 @@ def junit(name: str, judged: Iterable[Judged]) -> bytes:
     """A test suite with a case for each artifact, as JUnit writes them."""
     judged = list(judged)
     failures = sum(one.error is not None for one in judged)
-    counts = {"tests": str(len(judged)), "failures": str(failures), "errors": "0", "skipped": "0"}
+    skipped = sum(one.error is None and bool(one.not_run) for one in judged)
+    counts = {"tests": str(len(judged)), "failures": str(failures), "errors": "0", "skipped": str(skipped)}
     root = ElementTree.Element("testsuites", counts)
     seconds = f"{sum(one.seconds for one in judged):.3f}"
     suite = ElementTree.SubElement(root, "testsuite", {"name": _xml(name), "time": seconds, **counts})
@@ -29,6 +30,8 @@ def junit(name: str, judged: Iterable[Judged]) -> bytes:
         if one.error is not None:
             said = {"message": _xml(one.error.message), "type": type(one.error).__name__}
             ElementTree.SubElement(case, "failure", said).text = _xml(str(one.error))
+        elif one.not_run:
+            ElementTree.SubElement(case, "skipped", {"message": _xml("; ".join(one.not_run))})
     ElementTree.indent(root)
     data: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
     return data + b"\n"

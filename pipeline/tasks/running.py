@@ -65,6 +65,8 @@ def one_stage(
         after = stage.run(context, plan) if looks_only else order.run_stage(context, plan, stage, "asked for")
         if looks_only:
             host.console.say(f"verified: {len(after.artifacts)} artifacts, every byte")
+            for words in _skipped(after):
+                host.console.say(words)
         changed = [artifact for artifact in after.artifacts if looks_only or artifact not in plan.artifacts]
         built = [manifest.built_to_json(one) for one in after.builds if one not in plan.builds]
         if as_json:
@@ -151,6 +153,8 @@ def _summarise(host: Host, context: Context, plan: Plan, *, as_json: bool) -> No
         host.console.result(host.files.read(context.folder / order.MANIFEST).decode().rstrip("\n"))
         return
     _table(host, plan.artifacts)
+    for words in _skipped(plan):
+        host.console.result(words)
     world = plan.configuration.world
     ending = "" if world is World.REAL else f" ({world.upper()}: not for publication)"
     for package in plan.of(Kind.DISTRIBUTION):
@@ -161,7 +165,13 @@ def _tell_ci(host: Host, context: Context, plan: Plan) -> None:
     world = plan.configuration.world
     words = [f"world {world}" + ("" if world is World.REAL else f" ({world.upper()}: not for publication)")]
     words.append(f"newest line of the log: {context.journal.head}")
+    words += _skipped(plan)
     ci.summarise(host, f"{plan.configuration.release} {plan.version}", words, _rows(plan.artifacts))
+
+
+def _skipped(plan: Plan) -> list[str]:
+    """What was not proved, in a line each."""
+    return [f"{artifact.path}, {words}" for artifact in plan.artifacts for words in artifact.not_run]
 
 
 def _rows(artifacts: Sequence[Artifact]) -> list[tuple[str, str, str, str]]:

@@ -50,6 +50,16 @@ class Notarized:
     """As the notary gave it, parsed and not judged: the notarize stage holds it against what was signed."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """What came of trying something out: Gatekeeper's word and each slice's start."""
+
+    said: Mapping[str, str]
+    """"gatekeeper" or an architecture → what came of it."""
+    not_run: tuple[str, ...] = ()
+    """Architectures that could have been started on this host, and were not: each with the reason."""
+
+
 class NotStapleable(StapleError):
     """This kind of file has no place for a ticket; it is notarized all the same."""
 
@@ -123,8 +133,8 @@ class Toolchain(Protocol):
         """
         ...
 
-    def try_out(self, path: Path, slices: Sequence[Slice], version: str) -> Mapping[str, str]:
-        """Gatekeeper's word on something notarized, and each slice started: what was asked → what came of it.
+    def try_out(self, path: Path, slices: Sequence[Slice], version: str) -> Tried:
+        """Gatekeeper's word on something notarized, and each slice started.
 
         VerificationError where it is refused or does not run. What this host cannot try is not tried, and said so.
         """

@@ -21,7 +21,7 @@ from pipeline.errors import ConfigurationError, MalformedFile, SigningError, Sta
 from pipeline.host import Host
 from pipeline.model import NotaryMode, Slice, World
 from pipeline.timestamps import RetryPolicy, TimestampClient
-from pipeline.toolchain import ArchiveToNotarize, Event, Notarized, NotStapleable, SignRequest
+from pipeline.toolchain import ArchiveToNotarize, Event, Notarized, NotStapleable, SignRequest, Tried
 from pipeline.toolchain.archives import submittable, told
 from pipeline.toolchain.services import Services
 from pipeline.toolchain.slices import recorded_slices
@@ -189,5 +189,5 @@ class PortableToolchain:
             raise VerificationError(f"header: {error.message}", where=error.where or str(path)) from error
         return recorded_slices(path, found)
 
-    def try_out(self, path: Path, slices: Sequence[Slice], version: str) -> Mapping[str, str]:
-        return {"gatekeeper": "not asked: the portable toolchain has none"}
+    def try_out(self, path: Path, slices: Sequence[Slice], version: str) -> Tried:
+        return Tried(said={"gatekeeper": "not asked: the portable toolchain has none"})

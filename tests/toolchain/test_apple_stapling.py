@@ -61,10 +61,12 @@ def test_an_app_gets_its_ticket(mac: Mac, app: App) -> None:
     assert (app.path / TICKET).read_bytes() == app.ticket
     assert mac.calls("stapler", "validate") == 2
     one = Slice(arch="arm64", cdhash=app.cdhashes[0], identifier="", team=None, flags=())
-    assert toolchain.try_out(app.path, [one], "26.1121.0615") == {
+    tried = toolchain.try_out(app.path, [one], "26.1121.0615")
+    assert tried.said == {
         "gatekeeper": "Notarized Developer ID",
         "arm64": "runs, and tells no version (exit 0)",
     }
+    assert tried.not_run == ()
 
 
 def test_a_refusal_of_stapler_keeps_the_old_ticket(mac: Mac, app: App) -> None:
@@ -137,7 +139,7 @@ def test_only_gatekeepers_own_words_count(mac: Mac, app: App) -> None:
 def test_a_bare_tool_is_judged_by_its_ticket(mac: Mac, app: App, signed: Path) -> None:
     """codesign's requirement `notarized` is satisfied by a tool with a ticket; spctl is never asked of it."""
     found = mac.toolchain().try_out(signed, [], "26.1121.0615")
-    assert found == {"gatekeeper": "satisfies the requirement `notarized`"}
+    assert found.said == {"gatekeeper": "satisfies the requirement `notarized`"}
     assert mac.calls("spctl") == 0
 
 
@@ -167,7 +169,9 @@ def test_each_slice_is_started(
     one = Slice(arch="arm64", cdhash=app.cdhashes[0], identifier="", team=None, flags=())
     (app.path / TICKET).write_bytes(app.ticket)
     if isinstance(expected, str):
-        assert mac.toolchain().try_out(app.path, [one], "26.1121.0615")["arm64"].startswith(expected)
+        tried = mac.toolchain().try_out(app.path, [one], "26.1121.0615")
+        assert tried.said["arm64"].startswith(expected)
+        assert bool(tried.not_run) == (expected == "not run")
     else:
         with pytest.raises(expected):
             mac.toolchain().try_out(app.path, [one], "26.1121.0615")

@@ -6,11 +6,12 @@ Manual page codesign(1); `--sign` stands before `--options`, which it would sile
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from pipeline.codesign.verified import VerifiedSlice
 from pipeline.errors import ServiceUnavailable, SigningError, VerificationError
 from pipeline.host import Completed
 from pipeline.toolchain.apple.texts import refusal
@@ -148,6 +149,24 @@ def parse_display(text: str) -> Display:
         stapled=fields.get("Notarization Ticket") == "stapled",
         fields=fields,
     )
+
+
+def demand_agreement(tools: Tools, path: Path, found: Sequence[VerifiedSlice], where: str) -> None:
+    """codesign's own word on a file, and that it sees in every slice what our verifier found. VerificationError."""
+    verify(tools, path, tuple(one.arch for one in found), where)
+    for one in found:
+        shown = display(tools, path, one.arch, where)
+        pairs = {
+            "CDHash": (shown.cdhash, one.cdhash),
+            "identifier": (shown.identifier, one.identifier),
+            "team": (shown.team, one.team),
+            "flags": (shown.flags, one.flags),
+        }
+        for name, (theirs, ours) in pairs.items():
+            if theirs != ours:
+                raise VerificationError(
+                    f"codesign shows {name} {theirs}, our verifier {ours}", where=f"{where}: {one.arch}"
+                )
 
 
 def display(tools: Tools, path: Path, arch: str, where: str) -> Display:

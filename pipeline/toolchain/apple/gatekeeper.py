@@ -52,15 +52,21 @@ def assess(tools: Tools, app: Path, where: str) -> str:
     raise refusal("spctl", completed, VerificationError, where).error
 
 
-def start(tools: Tools, executable: Path, arch: str, version: str, where: str) -> str:
+def not_run(arch: str) -> str:
+    """What is told of a slice that this Mac cannot run."""
+    remedy = "softwareupdate --install-rosetta" if arch == "x86_64" else "it takes a Mac that has it"
+    return f"not run: this Mac cannot run the architecture ({remedy})"
+
+
+def start(tools: Tools, executable: Path, arch: str, version: str, where: str) -> str | None:
     """Run one slice with `--version`; what came of it. VerificationError where it does not run, or is another version.
 
-    A slice that this Mac has no way to run is told as not run. A program that tells no version is told as such.
+    None for a slice that this Mac has no way to run. A program that tells no version is told as such.
     """
     completed = tools.run("arch", f"-{arch}", executable, "--version")
     text = text_of(completed)
     if _NO_ROSETTA in text:
-        return "not run: this Mac cannot run the architecture (softwareupdate --install-rosetta)"
+        return None
     if completed.returncode < 0 or completed.returncode > 128 or completed.timed_out:
         raise VerificationError(
             f"does not run: `--version` ended with {completed.returncode}\n{completed.last_lines(4)}",

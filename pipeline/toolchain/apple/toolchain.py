@@ -6,7 +6,7 @@ Inputs are never touched: tools work on copies in `.work/apple/`, and what passe
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
@@ -14,22 +14,21 @@ from pathlib import Path
 from threading import Lock
 
 from pipeline import disk, notary, tickets
-from pipeline.codesign.entitlements import parse_entitlements
 from pipeline.codesign.verified import VerifiedSlice
 from pipeline.errors import (
     ConfigurationError,
     MalformedFile,
-    NotSupported,
+    ReleaseError,
     SigningError,
     StapleError,
     VerificationError,
 )
 from pipeline.host import Completed
 from pipeline.model import NotaryMode, Slice, World
-from pipeline.toolchain import ArchiveToNotarize, Event, Notarized, SignRequest
-from pipeline.toolchain.apple import codesign, ditto, gatekeeper, lipo, stapler, xattr
-from pipeline.toolchain.apple.codesign import AD_HOC, Signing
+from pipeline.toolchain import ArchiveToNotarize, Event, Notarized, SignRequest, Tried
+from pipeline.toolchain.apple import codesign, ditto, gatekeeper, lipo, stapler
 from pipeline.toolchain.apple.identities import KeychainIdentity, choose, find_identities
+from pipeline.toolchain.apple.signing import Signer
 from pipeline.toolchain.apple.tools import Tools
 from pipeline.toolchain.apple.versions import versions_of
 from pipeline.toolchain.archives import submittable, told
@@ -66,7 +65,6 @@ class AppleToolchain:
         self._profile = profile
         self._choosing = Lock()
         self._chosen: KeychainIdentity | None = None
-        self._beginning = Lock()
         self._works = itertools.count()
 
     def make_ready(self) -> None:
@@ -87,7 +85,7 @@ class AppleToolchain:
         with self._work() as work:
             copy = work / output.name
             self._host.files.copy(source, copy, mode=0o755)
-            slices = self._sign(copy, copy, request, work, source)
+            slices = self._signed(copy, source, lambda signer: signer.sign_file(copy, request), work)
             self._host.files.move(copy, output)
         return slices
 
@@ -95,72 +93,29 @@ class AppleToolchain:
         with self._work() as work:
             copy = work / output.name
             self._host.files.copy_folder(source, copy)
-            self._sign_inside(copy, request, work, source)
-            slices = self._sign(copy, disk.executable_of(copy), request, work, source)
+            slices = self._signed(copy, source, lambda signer: signer.sign_bundle(copy, request), work)
             self._host.files.make_folder(output.parent)
             self._host.files.move_folder(copy, output)
         return slices
 
-    def _sign_inside(self, bundle: Path, request: SignRequest, work: Path, source: Path) -> None:
-        """Code in a bundle before the bundle, one after the other: never --deep."""
-        if request.sign_archives:
-            raise NotSupported("code in archives with Apple's tools", where="[app] sign-archives")
-        given = disk.entitled(bundle, request.nested_entitlements)
-        xattr.clear(self._tools, bundle, str(source))
-        for number, (target, executable) in enumerate(disk.code_inside(bundle)):
-            where = f"{source}/{target}"
-            self._demand_signable(bundle / executable, where)
-            plist = given.get(target, given.get(executable))
-            place = work / f"nested-{number}.plist" if plist is not None else None
-            if plist is not None and place is not None:
-                self._host.files.write(place, plist)
-            preserve = plist is None and (target in given or executable in given)
-            signing = Signing(
-                identity=self._signer, identifier=None, entitlements=place, keychain=self._keychain, preserve=preserve
-            )
-            codesign.sign(self._tools, bundle / target, signing, self._pauses, where)
-
-    @property
-    def _signer(self) -> str:
-        return self._identity.sha1 if self._identity else AD_HOC
-
-    @property
-    def _pauses(self) -> tuple[timedelta, ...]:
-        return codesign.PAUSES if self._world is World.REAL else _AT_ONCE
-
-    def _demand_signable(self, executable: Path, where: str) -> tuple[str, ...]:
-        try:
-            return disk.check_signable(executable)
-        except MalformedFile as error:
-            raise SigningError(error.message, where=error.where or where, remedy=error.remedy) from error
-
-    def _sign(self, path: Path, executable: Path, request: SignRequest, work: Path, source: Path) -> tuple[Slice, ...]:
-        """Sign a copy in place, and demand of the result what was asked for."""
-        where = str(source)
-        archs = self._demand_signable(executable, where)
-        xattr.clear(self._tools, path, where)
-        entitlements = None
-        if request.entitlements is not None:
-            entitlements = work / "entitlements.plist"
-            self._host.files.write(entitlements, request.entitlements)
-        signing = Signing(
-            identity=self._signer,
-            identifier=request.identifier,
-            entitlements=entitlements,
+    def _signed(
+        self, copy: Path, source: Path, sign: Callable[[Signer], tuple[VerifiedSlice, ...]], work: Path
+    ) -> tuple[Slice, ...]:
+        """What signing made of a copy, agreed on by codesign and by us; errors name what was copied."""
+        signer = Signer(
+            tools=self._tools,
+            anchors=self._engine.services.anchors,
+            identity=self._identity,
+            pauses=codesign.PAUSES if self._world is World.REAL else _AT_ONCE,
+            work=work / "signing",
             keychain=self._keychain,
         )
-        codesign.sign(self._tools, path, signing, self._pauses, where)
         try:
-            found = disk.verify_path(path, anchors=self._engine.services.anchors, contents=request.contents)
-            _demand_as_asked(found, archs, request, self._identity)
-        except VerificationError as error:
-            raise SigningError(
-                f"codesign left something else than was asked for: {error.message}",
-                where=f"{where}: {error.where}" if error.where else where,
-                remedy=error.remedy,
-            ) from error
-        self._demand_agreement(path, found, where)
-        return recorded_slices(path, found)
+            found = sign(signer)
+            codesign.demand_agreement(self._tools, copy, found, copy.name)
+        except ReleaseError as error:
+            raise error.at(str(source)) from error.__cause__
+        return recorded_slices(copy, found)
 
     @property
     def _identity(self) -> KeychainIdentity | None:
@@ -173,23 +128,6 @@ class AppleToolchain:
                 _ = self._engine.services
                 self._chosen = choose(find_identities(self._tools, self._keychain), self._wanted)
             return self._chosen
-
-    def _demand_agreement(self, path: Path, found: Sequence[VerifiedSlice], where: str) -> None:
-        """codesign's own word on the file, and that it sees in every slice what we see."""
-        codesign.verify(self._tools, path, tuple(one.arch for one in found), where)
-        for one in found:
-            shown = codesign.display(self._tools, path, one.arch, where)
-            pairs = {
-                "CDHash": (shown.cdhash, one.cdhash),
-                "identifier": (shown.identifier, one.identifier),
-                "team": (shown.team, one.team),
-                "flags": (shown.flags, one.flags),
-            }
-            for name, (theirs, ours) in pairs.items():
-                if theirs != ours:
-                    raise VerificationError(
-                        f"codesign shows {name} {theirs}, our verifier {ours}", where=f"{where}: {one.arch}"
-                    )
 
     def join(self, thins: Sequence[Path], output: Path, contents: disk.Contents | None = None) -> tuple[Slice, ...]:
         with self._work() as work:
@@ -270,57 +208,32 @@ class AppleToolchain:
 
     def verify(self, path: Path, contents: disk.Contents | None = None) -> tuple[Slice, ...]:
         found = disk.verify_path(path, anchors=self._engine.services.anchors, contents=contents)
-        self._demand_agreement(path, found, str(path))
+        codesign.demand_agreement(self._tools, path, found, str(path))
         return recorded_slices(path, found)
 
-    def try_out(self, path: Path, slices: Sequence[Slice], version: str) -> Mapping[str, str]:
+    def try_out(self, path: Path, slices: Sequence[Slice], version: str) -> Tried:
         where = str(path)
         if path.is_dir():
-            found = {"gatekeeper": gatekeeper.assess(self._tools, path, where)}
+            said = {"gatekeeper": gatekeeper.assess(self._tools, path, where)}
         else:
             codesign.verify_notarized(self._tools, path, where)
-            found = {"gatekeeper": "satisfies the requirement `notarized`"}
+            said = {"gatekeeper": "satisfies the requirement `notarized`"}
         executable = disk.executable_of(path) if path.is_dir() else path
+        not_run = []
         for one in slices:
-            found[one.arch] = gatekeeper.start(self._tools, executable, one.arch, version, f"{where}: {one.arch}")
-            self._host.console.say(f"  {path.name}, {one.arch}: {found[one.arch]}")
-        return found
+            started = gatekeeper.start(self._tools, executable, one.arch, version, f"{where}: {one.arch}")
+            said[one.arch] = started or gatekeeper.not_run(one.arch)
+            if started is None:
+                not_run.append(f"{one.arch}: {said[one.arch]}")
+            self._host.console.say(f"  {path.name}, {one.arch}: {said[one.arch]}")
+        return Tried(said=said, not_run=tuple(not_run))
 
     @contextmanager
     def _work(self) -> Iterator[Path]:
-        """A folder for tools to work in, gone afterwards; the first of a process removes what a kill left."""
-        home = self._folder / ".work" / "apple"
-        with self._beginning:
-            number = next(self._works)
-            if number == 0:
-                self._host.files.remove(home)
-            work = home / str(number)
-            self._host.files.make_folder(work, mode=0o700)
+        """A folder for tools to work in, gone afterwards; what a kill left goes when the next command begins."""
+        work = self._folder / ".work" / "apple" / str(next(self._works))
+        self._host.files.make_folder(work, mode=0o700)
         try:
             yield work
         finally:
             self._host.files.remove(work)
-
-
-def _demand_as_asked(
-    found: Sequence[VerifiedSlice], archs: Sequence[str], request: SignRequest, identity: KeychainIdentity | None
-) -> None:
-    """VerificationError unless every slice is signed by this identity, with these options, and time-stamped.
-
-    codesign ignores what it does not like (`--options` in the wrong place): exit 0 says nothing of what it did.
-    """
-    if [one.arch for one in found] != list(archs):
-        raise VerificationError(f"slices {', '.join(one.arch for one in found)} instead of {', '.join(archs)}")
-    wanted = parse_entitlements(request.entitlements) if request.entitlements is not None else None
-    for one in found:
-        signer = one.authorities[0] if one.authorities else None
-        demands = {
-            "no hardened runtime": "runtime" in one.flags,
-            f"identifier {one.identifier}": one.identifier == request.identifier,
-            "other entitlements": dict(one.entitlements or {}) == dict(wanted or {}),
-            "no secure time stamp": identity is None or one.timestamp is not None,
-            f"signed by {signer or 'nobody'}": signer == (identity.name if identity else None),
-        }
-        for words, holds in demands.items():
-            if not holds:
-                raise VerificationError(words, where=one.arch)
