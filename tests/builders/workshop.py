@@ -23,10 +23,14 @@ macos:
 \tcp prebuilt/$(ARCH)/DEBUG_tool "$(DEBUG_OUTPUT)"
 """
 
-_CONFIGURATION = """\
+_RELEASE = """\
 [release]
 world = "{world}"
 {toolchain}
+{body}
+{more}
+"""
+BODY = """\
 [product]
 name = "meshagent"
 identifier = "com.example.meshagent"
@@ -36,12 +40,11 @@ debug = true
 
 [build]
 command = {command}
-minimum-macos = {{ x86_64 = "10.13", arm64 = "11.0" }}
+minimum-macos = { x86_64 = "10.13", arm64 = "11.0" }
 
 [app]
 display-name = "Mesh Agent"
 background = true
-{more}
 """
 COPY = ["make", "macos", "ARCH={arch}", "OUTPUT={output}", "DEBUG_OUTPUT={debug_output}"]
 
@@ -68,15 +71,23 @@ class Workshop:
         return self.folder / "release.toml"
 
     def configure(
-        self, *, world: str = "rehearsal", command: list[str] | None = None, more: str = "", tools: Path | None = None
+        self,
+        *,
+        world: str = "rehearsal",
+        command: list[str] | None = None,
+        body: str = BODY,
+        more: str = "",
+        tools: Path | None = None,
     ) -> None:
         """Write release.toml and commit everything, at the moment that VERSION tells.
 
-        With `tools`, a folder of doubles, Apple's toolchain makes the release.
+        `body`: products, build and apps, `{command}` for the command; `more` stands behind it. With `tools`, a folder
+        of doubles, Apple's toolchain makes the release.
         """
         toolchain = "" if tools is None else 'toolchain = "apple"\n'
         more += "" if tools is None else f"\n[toolchain]\npath = {json.dumps(os.path.relpath(tools, self.folder))}\n"
-        text = _CONFIGURATION.format(world=world, toolchain=toolchain, command=json.dumps(command or COPY), more=more)
+        body = body.replace("{command}", json.dumps(command or COPY))
+        text = _RELEASE.format(world=world, toolchain=toolchain, body=body, more=more)
         self.configuration.write_text(text)
         self.commit()
 

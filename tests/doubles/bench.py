@@ -55,7 +55,10 @@ main()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """The `at`-th call of a tool with all these words, and the `times - 1` after it, ends like this."""
+    """The `at`-th call of a tool with all these words, and the `times - 1` after it, ends like this.
+
+    A word stands for a path that ends in it, too.
+    """
 
     tool: str
     words: tuple[str, ...] = ()
@@ -109,9 +112,10 @@ class Bench:
 
     def fault(self, tool: str, words: Sequence[str]) -> Fault | None:
         """Counts a call; the fault that it meets, if any."""
+        names = {*words, *map(os.path.basename, words)}
         for number, fields in enumerate(json.loads((self.folder / "levers.json").read_text())["faults"]):
             fault = Fault(**fields | {"words": tuple(fields["words"])})
-            if fault.tool == tool and set(fault.words) <= set(words):
+            if fault.tool == tool and set(fault.words) <= names:
                 count = self._count(number)
                 if fault.at <= count < fault.at + fault.times:
                     return fault

@@ -22,6 +22,11 @@ def act(job: Job) -> int:
     except zipfile.BadZipFile:
         job.say(f"ditto: Couldn't read PKZip signature: {job.words[2]}")
         return 1
+    if job.bench.lever("ditto-changes"):
+        largest = max((path for path in target.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+        data = bytearray(largest.read_bytes())
+        data[len(data) // 2] ^= 1
+        largest.write_bytes(data)
     return 0
 
 

@@ -18,7 +18,7 @@ from pipeline.notary.upload import put_archive
 from pipeline.notary.waiting import Patience
 from pipeline.notary.wire import Listed
 from pipeline.redact import Secret
-from pipeline.rehearsal import Rehearsal
+from pipeline.rehearsal import Levers, Rehearsal, lever_words
 
 _NO_LOG = "Submission log is not yet available or submissionId does not exist"
 
@@ -27,7 +27,10 @@ def act(job: Job) -> int:
     if job.words == ["--version"]:
         job.tell("1.1.0 (40)")
         return 0
-    with Rehearsal(job.bench.rehearsal, job.host) as rehearsal:
+    levers = Levers()
+    for text in job.bench.lever("services") or ():
+        lever_words.pull(levers, text)
+    with Rehearsal(job.bench.rehearsal, job.host, levers) as rehearsal:
         services = rehearsal.services
         assert services.notary is not None
         credentials = _credentials(job)

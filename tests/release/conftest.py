@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from builders.apple import EACH, SMALL, TWO_PRODUCTS, copy_of, new_apple_workshop, new_portable_workshop
+from builders.apple_host import program
 from builders.submissions import submissions
 from builders.workshop import LEVERED, Workshop, new_workshop
 
@@ -26,6 +28,8 @@ _LAUNCHD = """
 service-id = "acmemesh"
 install-path = "/opt/acmemesh"
 """
+__all__ = ["program"]
+
 _TARGETS = {"x86_64": "x86_64-macos.10.13", "arm64": "aarch64-macos.11.0"}
 
 
@@ -90,6 +94,49 @@ def archived(tmp_path_factory: pytest.TempPathFactory, prebuilt: Path) -> Worksh
     assert submissions(workshop.outputs) == []
     shutil.rmtree(workshop.outputs / "notary")
     return workshop
+
+
+@pytest.fixture(scope="session")
+def portable_finished(prebuilt: Path, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    """A release of two products, each a bare tool and an app, in four archives. Not to be changed."""
+    workshop = new_portable_workshop(tmp_path_factory.mktemp("portable"), prebuilt, body=TWO_PRODUCTS, more=EACH)
+    ran = workshop.invoke("release")
+    assert ran.code == 0, ran.err
+    return workshop
+
+
+@pytest.fixture(scope="session")
+def apple_finished(
+    portable_finished: Workshop, prebuilt: Path, program: str, tmp_path_factory: pytest.TempPathFactory
+) -> Workshop:
+    """The same release by Apple's toolchain, with the same keys. Not to be changed."""
+    keys = portable_finished.outputs / "rehearsal"
+    folder = tmp_path_factory.mktemp("apple")
+    workshop = new_apple_workshop(folder, prebuilt, keys=keys, body=TWO_PRODUCTS, more=EACH, program=program)
+    ran = workshop.invoke("release")
+    assert ran.code == 0, ran.err
+    return workshop
+
+
+@pytest.fixture
+def apple_released(apple_finished: Workshop, tmp_path: Path) -> Workshop:
+    """A copy of it with its doubles, to be changed."""
+    return copy_of(apple_finished, tmp_path / "copy")
+
+
+@pytest.fixture(scope="session")
+def small_finished(prebuilt: Path, program: str, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    """A release by Apple's toolchain of one product without a DEBUG twin, in two archives. Not to be changed."""
+    workshop = new_apple_workshop(tmp_path_factory.mktemp("small"), prebuilt, body=SMALL, more=EACH, program=program)
+    ran = workshop.invoke("release")
+    assert ran.code == 0, ran.err
+    return workshop
+
+
+@pytest.fixture
+def small(small_finished: Workshop, tmp_path: Path) -> Workshop:
+    """A copy of it with its doubles, to be changed."""
+    return copy_of(small_finished, tmp_path / "copy")
 
 
 def pytest_configure() -> None:

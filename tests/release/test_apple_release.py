@@ -1,75 +1,85 @@
-"""The whole release with Apple's toolchain, through doubles: what it leaves is what the portable one leaves."""
+"""Whole releases with Apple's toolchain, through doubles: what they leave is what the portable one leaves."""
 
 from __future__ import annotations
 
-import json
-import plistlib
-import shutil
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from xml.etree import ElementTree
 
 import pytest
-from builders.apple import bench_of, new_apple_workshop
-from builders.workshop import VERSION, Workshop, new_workshop
+from builders.apple import (
+    EACH,
+    TWO_PRODUCTS,
+    agreed,
+    bench_of,
+    calls,
+    log_of,
+    new_apple_workshop,
+    pull,
+)
+from builders.rewinding import rewind
+from builders.submissions import demand_once, records, submissions
+from builders.workshop import VERSION, Workshop
 from doubles.bench import Fault
 
-from pipeline.host import Files
-from pipeline.rehearsal import State
-
 _MISJUDGING = Path(__file__).parents[1] / "fakes" / "misjudging.py"
-_TERMINATING = Path(__file__).parents[1] / "fakes" / "terminating.py"
-_EACH = '\n[notary]\narchives = "each"\n'
+_SEQUENTIAL = f'{EACH}mode = "sequential"\n'
+_APP = "universal/meshagent.app"
+_TICKET = "Contents/CodeResources"
 
 
-@pytest.fixture(scope="session")
-def apple_finished(finished: Workshop, prebuilt: Path, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    """A whole release by Apple's toolchain, with the keys of the portable one. Not to be changed."""
-    folder = tmp_path_factory.mktemp("apple")
-    workshop = new_apple_workshop(folder, prebuilt, keys=finished.outputs / "rehearsal", more=_EACH)
-    bench_of(workshop).set(version=VERSION)
-    ran = workshop.invoke("release")
-    assert ran.code == 0, ran.err
-    return workshop
+def moments(workshop: Workshop, state: str) -> list[datetime]:
+    """When each submission was `uploaded` or `accepted`, by its own record, in the order in which they were begun."""
+    begun = {one.sha256: number for number, one in enumerate(submissions(workshop.outputs))}
+    ordered = sorted(records(workshop.outputs), key=lambda record: begun[record["archive"]["sha256"]])
+    return [datetime.fromisoformat(record["times"][state]) for record in ordered]
 
 
-@pytest.fixture
-def apple_released(apple_finished: Workshop, tmp_path: Path) -> Workshop:
-    """A copy of it with its doubles, to be changed."""
-    shutil.copytree(apple_finished.folder.parent, tmp_path / "copy", symlinks=True)
-    return Workshop(folder=tmp_path / "copy" / apple_finished.folder.name)
+def tools_asked(workshop: Workshop) -> list[str]:
+    """What notarytool was asked for, in order: submit, info, log."""
+    return [line["argv"][2] for line in calls(workshop, "notarytool") if "--version" not in line["argv"]]
 
 
-def told(workshop: Workshop) -> dict[str, Any]:
-    """What both toolchains have to agree on: everything but times, time stamps and what follows from them."""
-    artifacts = {}
-    for entry in workshop.manifest()["artifacts"]:
-        if entry["kind"] == "archive":
-            continue
-        keys = ("product", "kind", "debug", "slices", "unsigned_sha256")
-        artifacts[entry["path"]] = {key: entry.get(key) for key in keys} | {
-            name: (entry[name]["status"], entry[name].get("reason")) if name in entry else None
-            for name in ("notarization", "staple")
-        }
-    manifest = workshop.manifest()
-    same = ("schema", "release", "products", "version", "world", "dirty", "source_epoch", "minimum_macos", "builds")
-    return {"artifacts": artifacts, **{key: manifest[key] for key in same}}
+def staple_of(workshop: Workshop, path: str) -> dict[str, str]:
+    (artifact,) = [one for one in workshop.manifest()["artifacts"] if one["path"] == path]
+    staple: dict[str, str] = artifact["staple"]
+    return staple
 
 
-def ran_tools(workshop: Workshop) -> list[dict[str, Any]]:
-    lines = map(json.loads, (workshop.outputs / "audit.jsonl").read_text().splitlines())
-    return [line for line in lines if line["event"] == "ran" and "/tools/" in line["argv"][0]]
-
-
-def test_both_toolchains_tell_the_same(finished: Workshop, apple_finished: Workshop) -> None:
-    """CDHashes, identifiers, teams, flags, statuses and reasons are equal; only who made it is not."""
-    assert told(apple_finished) == told(finished)
+def test_both_toolchains_tell_the_same(portable_finished: Workshop, apple_finished: Workshop) -> None:
+    """Paths, CDHashes, identifiers, teams, flags, entitlements, statuses and reasons are equal; who made it is not."""
+    assert agreed(apple_finished) == agreed(portable_finished)
     assert apple_finished.manifest()["toolchain"] == "apple"
 
 
-def test_a_release_by_doubles_says_so_and_is_not_published(apple_released: Workshop) -> None:
-    """The manifest is marked `doubles`, and the gate refuses it for that reason."""
-    assert apple_released.manifest()["doubles"] is True
-    gate = apple_released.invoke_plain("audit", "--folder", str(apple_released.outputs), "--gate")
+def test_all_are_sent_before_the_first_is_accepted(apple_finished: Workshop) -> None:
+    """Side by side: four archives, each uploaded once, all of them before there was a verdict on any."""
+    demand_once(apple_finished.outputs, 4)
+    asked = tools_asked(apple_finished)
+    assert asked[:4] == ["submit"] * 4
+    assert "submit" not in asked[4:]
+    assert asked.count("log") == 4
+    assert max(moments(apple_finished, "uploaded")) <= min(moments(apple_finished, "accepted"))
+
+
+def test_one_after_the_other(portable_finished: Workshop, prebuilt: Path, tmp_path: Path, program: str) -> None:
+    """A whole release in sequence: each archive has its verdict before the next is sent; the result is the same."""
+    keys = portable_finished.outputs / "rehearsal"
+    workshop = new_apple_workshop(tmp_path, prebuilt, keys=keys, body=TWO_PRODUCTS, more=_SEQUENTIAL, program=program)
+    ran = workshop.invoke("release")
+    assert ran.code == 0, ran.err
+    assert agreed(workshop) == agreed(portable_finished)
+    demand_once(workshop.outputs, 4)
+    asked = [words for words in tools_asked(workshop) if words != "info"]
+    assert asked == ["submit", "log"] * 4
+    uploaded, accepted = moments(workshop, "uploaded"), moments(workshop, "accepted")
+    assert all(done <= sent for done, sent in zip(accepted, uploaded[1:], strict=False))
+
+
+def test_a_release_by_doubles_says_so_and_is_not_published(apple_finished: Workshop) -> None:
+    """The manifest is marked `doubles`; console and audit say it, and the gate refuses it for that reason."""
+    assert apple_finished.manifest()["doubles"] is True
+    gate = apple_finished.invoke_plain("audit", "--folder", str(apple_finished.outputs), "--gate")
     assert gate.code == 9
     assert "doubles" in gate.err
 
@@ -78,26 +88,23 @@ def test_manifest_and_log_name_the_tools(apple_finished: Workshop) -> None:
     """macOS, Xcode, SDK and codesign stand in the manifest; the log has every call with the tool's own words."""
     tools = apple_finished.manifest()["tools"]
     assert (tools["macos"], tools["xcode"], tools["sdk"]) == ("26.1 (25B78)", "Xcode 26.1 Build version 17B55", "26.1")
-    said = [line["words"] for line in ran_tools(apple_finished)]
+    said = [line["words"] for line in calls(apple_finished)]
     assert any("The staple and validate action worked!" in words for words in said)
     assert any("source=Notarized Developer ID" in words for words in said)
 
 
-def test_each_archive_was_sent_once(apple_finished: Workshop) -> None:
-    """One submission for the bare tool, one for the app, each uploaded once."""
-    submissions = State(apple_finished.outputs / "rehearsal", Files()).submissions()
-    assert [one.uploads for one in submissions] == [1, 1]
-
-
 def test_every_slice_was_started_and_told_its_version(apple_finished: Workshop) -> None:
     """For each notarized file and slice the log says that it ran, with the release's version."""
-    lines = map(json.loads, (apple_finished.outputs / "audit.jsonl").read_text().splitlines())
-    tried = {line["artifact"]: line for line in lines if line["event"] == "tried"}
+    tried = {line["artifact"]: line for line in log_of(apple_finished) if line["event"] == "tried"}
     expected = {
-        "x86_64/meshagent": ["x86_64"],
-        "arm64/meshagent": ["arm64"],
-        "universal/meshagent": ["x86_64", "arm64"],
-        "universal/meshagent.app": ["x86_64", "arm64"],
+        place.replace("*", product): archs
+        for product in ("meshagent", "meshrelay")
+        for place, archs in {
+            "x86_64/*": ["x86_64"],
+            "arm64/*": ["arm64"],
+            "universal/*": ["x86_64", "arm64"],
+            "universal/*.app": ["x86_64", "arm64"],
+        }.items()
     }
     assert set(tried) == set(expected)
     for path, archs in expected.items():
@@ -121,127 +128,112 @@ def test_no_secret_of_the_notary_is_left(apple_finished: Workshop) -> None:
         for path in apple_finished.outputs.rglob("*")
         if path.is_file() and key in path.read_bytes()
     ]
-    assert set(holders) <= {"rehearsal"}
+    assert set(holders) == {"rehearsal"}
 
 
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ('identifier = "com.example.meshagent"', 'identifier = "com.example.other"'),
-        ("[app]", '[sign]\nentitlements = "e.plist"\n[app]'),
-        ("[app]", '[sign]\ndebug-entitlements = "none"\n[app]'),
-    ],
-)
-def test_each_option_changes_both_alike(finished: Workshop, prebuilt: Path, tmp_path: Path, old: str, new: str) -> None:
-    """A changed [sign] option changes the CDHashes of both toolchains, to the same ones."""
-    apple = new_apple_workshop(tmp_path / "apple", prebuilt, keys=finished.outputs / "rehearsal")
-    portable = new_workshop(tmp_path / "portable" / "a checkout", prebuilt)
-    shutil.copytree(finished.outputs / "rehearsal" / "keys", portable.outputs / "rehearsal" / "keys")
-    hashes = []
-    for workshop in (apple, portable):
-        (workshop.folder / "e.plist").write_bytes(plistlib.dumps({"com.apple.security.cs.allow-jit": True}))
-        workshop.configuration.write_text(workshop.configuration.read_text().replace(old, new))
-        workshop.commit()
-        for stage in ("build", "sign"):
-            ran = workshop.invoke(stage)
-            assert ran.code == 0, ran.err
-        record = json.loads((workshop.outputs / "records" / "sign.json").read_text())
-        hashes.append([entry["artifact"]["slices"] for entry in record["artifacts"]])
-    assert hashes[0] == hashes[1]
-    usual = [entry["slices"] for entry in finished.manifest()["artifacts"] if entry["kind"] == "thin"]
-    assert hashes[0] != usual
-
-
-@pytest.mark.parametrize("generation", ["old", "2026"])
-def test_a_misjudged_tool_ends_as_not_stapleable(apple_released: Workshop, generation: str) -> None:
+@pytest.mark.parametrize(("generation", "code"), [("old", 73), ("2026", 66)])
+def test_a_misjudged_tool_ends_as_not_stapleable(small: Workshop, generation: str, code: int) -> None:
     """Where the type was misjudged and stapler is called on the bare tool, its 73 or 66 leads to the ticket beside."""
-    bench_of(apple_released).set(stapler=generation)
-    ran = apple_released.invoke("staple", lever=_MISJUDGING)
+    kept = small.outputs / "universal" / "meshagent.ticket"
+    ticket = kept.read_bytes()
+    pull(rewind(small, "notarize"), stapler=generation)
+    ran = small.invoke("release", lever=_MISJUDGING)
     assert ran.code == 0, ran.err
-    assert (apple_released.outputs / "universal" / "meshagent.ticket").is_file()
-    assert [line for line in ran_tools(apple_released) if line["argv"][2:3] == ["staple"] and line["exit"] in (66, 73)]
+    assert kept.read_bytes() == ticket
+    assert staple_of(small, "universal/meshagent")["status"] == "not-stapleable"
+    assert staple_of(small, _APP) == {"status": "stapled"}
+    assert [line["exit"] for line in calls(small, "stapler", "staple", "meshagent")] == [code]
 
 
-def test_an_app_that_cannot_be_stapled_ends_with_8(apple_released: Workshop) -> None:
-    """Error 73 on the app is exit 8, and its old ticket stays."""
-    ticket = apple_released.outputs / "universal" / "meshagent.app" / "Contents" / "CodeResources"
+@pytest.mark.parametrize("code", [73, 66])
+def test_an_app_that_cannot_be_stapled_ends_with_8(small: Workshop, code: int) -> None:
+    """The same numbers on an app are a failure: exit 8, and its old ticket stays until a later run has a new one."""
+    ticket = small.outputs / _APP / _TICKET
+    ticket.write_bytes(b"an older ticket")
+    said = "The staple and validate action failed! Error 73.\n" if code == 73 else ""
+    pull(rewind(small, "notarize"), Fault(tool="stapler", words=("staple", "meshagent.app"), exit=code, out=said))
+    ran = small.invoke("release")
+    assert ran.code == 8, ran.err
+    assert ticket.read_bytes() == b"an older ticket"
+    assert not (small.outputs / "release.json").exists()
+    pull(small)
+    again = small.invoke("release")
+    assert again.code == 0, again.err
+    assert ticket.read_bytes() != b"an older ticket"
+
+
+def test_a_stapler_that_takes_the_old_ticket_away_took_it_from_a_copy(small: Workshop) -> None:
+    """Apple's stapler removes the ticket that is there before it fails: the app's own is untouched."""
+    ticket = small.outputs / _APP / _TICKET
     old = ticket.read_bytes()
-    bench_of(apple_released).set(**{"stapler-cannot-write": True})
-    ran = apple_released.invoke("staple")
-    assert ran.code == 8
+    pull(small, **{"stapler-cannot-write": True})
+    ran = small.invoke("staple")
+    assert ran.code == 8, ran.err
     assert ticket.read_bytes() == old
 
 
-@pytest.mark.parametrize(
-    ("stage", "levers", "code", "words"),
-    [
-        ("sign", {"no-runtime": True}, 4, "no hardened runtime"),
-        ("verify", {"version": "26.1120.0615"}, 9, "says that it is version 26.1120.0615"),
-        ("verify", {"lenient": True}, 9, "does not say"),
-    ],
-)
-def test_levers_stop_the_release(
-    apple_released: Workshop, stage: str, levers: dict[str, object], code: int, words: str
-) -> None:
-    """What a tool did not do, or says otherwise, ends the stage with its exit code and a message."""
-    bench_of(apple_released).set(**levers)
-    ran = apple_released.invoke(stage)
-    assert ran.code == code, ran.err
-    assert words in ran.err
-
-
-def test_sequential_submissions(apple_released: Workshop) -> None:
-    """One after the other, each archive has its verdict before the next is sent; all are accepted."""
-    text = apple_released.configuration.read_text().replace('"each"', '"each"\nmode = "sequential"')
-    apple_released.configuration.write_text(text)
-    shutil.rmtree(apple_released.outputs / "notary")
-    ran = apple_released.invoke("notarize")
+def test_a_slice_that_was_not_run_is_never_green(small: Workshop, tmp_path: Path) -> None:
+    """Without Rosetta the release says which slices nobody started, wherever it is read, and the gate refuses it."""
+    pull(rewind(small, "package"), **{"cannot-run": ["x86_64"]})
+    ran = small.invoke("release")
     assert ran.code == 0, ran.err
-    calls = [line["argv"][2] for line in ran_tools(apple_released) if line["argv"][1:2] == ["notarytool"]]
-    later = calls[len(calls) - calls[::-1].index("log") - 1 :]
-    assert "submit" not in later
+    words = "x86_64: not run: this Mac cannot run the architecture (softwareupdate --install-rosetta)"
+    told = {one["path"]: one["not_run"] for one in small.manifest()["artifacts"] if "not_run" in one}
+    assert told == {path: [words] for path in ("x86_64/meshagent", "universal/meshagent", _APP)}
+    assert ran.out.count(words) == 3
+    gate = small.invoke_plain("audit", "--folder", str(small.outputs), "--gate")
+    assert gate.code == 9
+    assert f"universal/meshagent, {words}" in gate.err
+    page = small.invoke_plain("report", "--folder", str(small.outputs))
+    assert page.code == 0, page.err
+    assert (small.outputs / "report.html").read_text().count("not run: this Mac cannot run") >= 3
+    junit = small.invoke("verify", "--junit", str(tmp_path / "verify.xml"))
+    assert junit.code == 0, junit.err
+    suites = ElementTree.parse(tmp_path / "verify.xml").getroot()
+    assert suites.attrib["skipped"] == "3"
+    assert {case.attrib["name"] for case in suites.iter("testcase") if case.find("skipped") is not None} == set(told)
 
 
-def test_a_missing_tool_is_named(apple_released: Workshop) -> None:
+def test_what_was_not_run_is_tried_again(small: Workshop) -> None:
+    """A release that skipped something is not done: the next run starts the slices, and nothing is signed anew."""
+    pull(rewind(small, "package"), **{"cannot-run": ["x86_64"]})
+    assert small.invoke("release").code == 0
+    pull(small)
+    ran = small.invoke("release")
+    assert ran.code == 0, ran.err
+    assert "verify: universal/meshagent" in ran.err or "verify: x86_64/meshagent" in ran.err
+    assert "sign:" not in ran.err
+    assert not [one for one in small.manifest()["artifacts"] if "not_run" in one]
+    assert (small.outputs / _APP / _TICKET).is_file()
+    assert "nothing to do" in small.invoke("release").err
+
+
+def test_a_missing_tool_is_named(small: Workshop) -> None:
     """A folder of tools without codesign is exit 12, and names it; the system's is never used in its place."""
-    (bench_of(apple_released).folder / "codesign").unlink()
-    ran = apple_released.invoke("sign")
+    (bench_of(small).folder / "codesign").unlink()
+    ran = small.invoke("sign")
     assert ran.code == 12
     assert "codesign" in ran.err
 
 
-@pytest.mark.parametrize("at", ["--force --sign", "-create", "notarytool submit", "notarytool info", "spctl"])
-def test_terminated_in_the_middle_completes_when_run_again(
-    finished: Workshop, prebuilt: Path, tmp_path: Path, at: str
-) -> None:
-    """SIGTERM as a tool starts ends with 143; the next run completes with one upload for each archive."""
-    workshop = new_apple_workshop(tmp_path / "apple", prebuilt, keys=finished.outputs / "rehearsal", more=_EACH)
-    ended = workshop.invoke("release", lever=_TERMINATING, environment={"TERM_AT": at})
-    assert ended.code == 143, ended.err
-    again = workshop.invoke("release")
-    assert again.code == 0, again.err
-    submissions = State(workshop.outputs / "rehearsal", Files()).submissions()
-    assert sum(one.uploads for one in submissions) == 2
-    assert told(workshop) == told(finished)
-
-
-def test_passing_trouble_costs_nothing(finished: Workshop, prebuilt: Path, tmp_path: Path) -> None:
+def test_passing_trouble_costs_nothing(small: Workshop) -> None:
     """Time stamps and looks at the notary that fail twice are asked for again; nothing is sent twice."""
-    workshop = new_apple_workshop(tmp_path / "apple", prebuilt, keys=finished.outputs / "rehearsal", more=_EACH)
     offline = 'Error: HTTPError(statusCode: nil, error: Error Domain=NSURLErrorDomain Code=-1009 "offline")'
-    bench_of(workshop).set(
+    pull(
+        rewind(small, "build"),
         Fault(tool="codesign", words=("--sign",), times=2, err="x: A timestamp was expected but was not found.\n"),
         Fault(tool="notarytool", words=("info",), times=2, err=offline),
     )
-    ran = workshop.invoke("release")
+    ran = small.invoke("release")
     assert ran.code == 0, ran.err
-    submissions = State(workshop.outputs / "rehearsal", Files()).submissions()
-    assert [one.uploads for one in submissions] == [1, 1]
+    demand_once(small.outputs, 2)
 
 
-def test_a_keychain_without_the_identity_stops_a_real_release_before_its_build(tmp_path: Path, prebuilt: Path) -> None:
+def test_a_keychain_without_the_identity_stops_a_real_release_before_its_build(
+    tmp_path: Path, prebuilt: Path, program: str
+) -> None:
     """World real: the identity is chosen first; exit 10, and no compiler ran. A machine that only builds needs none."""
-    workshop = new_apple_workshop(tmp_path, prebuilt)
+    workshop = new_apple_workshop(tmp_path, prebuilt, program=program)
     more = '[sign]\nidentity = "Developer ID Application: Nobody"\n[notary]\nprofile = "n"\n'
     workshop.configure(world="real", tools=tmp_path / "tools", more=more)
     ran = workshop.invoke("release")
