@@ -76,6 +76,7 @@ class Steps(ABC):
         if submission.state in _UNSENT:
             submission = self._send(submission, archive, patience, unclear=unclear)
         self._records.remove_grant(archive.sha256)
+        self._records.remove_copy(archive.sha256)  # of a run that was killed while a tool sent it
         return submission
 
     @abstractmethod

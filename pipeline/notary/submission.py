@@ -179,7 +179,13 @@ class Records:
 
     def sending_path(self, submission: Submission) -> Path:
         """A copy of the archive under the submission's name, while a tool sends it; in a folder of its own."""
-        return self._folder / f"{submission.sha256}.sending" / submission.name
+        return self._sending_folder(submission.sha256) / submission.name
+
+    def remove_copy(self, sha256: str) -> None:
+        """Of the archive, as it was sent or was to be sent."""
+        folder = self._sending_folder(sha256)
+        if folder.exists():
+            self._host.files.remove(folder)
 
     def load(self, sha256: str) -> Submission | None:
         path = self.path(sha256)
@@ -261,6 +267,9 @@ class Records:
         for leftover in (path, *self._folder.glob(f".{path.name}.*")):
             if leftover.exists():
                 self._host.files.remove(leftover)
+
+    def _sending_folder(self, sha256: str) -> Path:
+        return self._folder / f"{sha256}.sending"
 
     def _grant_path(self, sha256: str) -> Path:
         return self._folder / f"{sha256}.upload"

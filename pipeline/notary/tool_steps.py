@@ -60,7 +60,7 @@ class ToolSteps(Steps):
         try:
             return self._tool.submit(copy)
         finally:
-            self._host.files.remove(copy.parent)
+            self._records.remove_copy(submission.sha256)
 
     def _look_in_history(self, submission: Submission, patience: Patience, *, broke: bool) -> Submission:
         """Takes over a submission of this name that turns out to have been uploaded; records others as abandoned."""
