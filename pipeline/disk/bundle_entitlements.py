@@ -29,7 +29,7 @@ def choose_entitlements(bundle: Path, patterns: Mapping[str, bytes | None], *, a
     `patterns`: pattern → property list in XML, or None to preserve those that the code has; `archives`: is code in
     archives signed too? Raises ConfigurationError for a pattern that nothing matches, and for code that two match.
     """
-    given = entitled(bundle, patterns, archives=archives) if patterns else {}
+    given = entitled(bundle, patterns, archives=archives)
 
     def choose(path: str, options: SigningOptions) -> SigningOptions:
         if path not in given:
@@ -41,7 +41,7 @@ def choose_entitlements(bundle: Path, patterns: Mapping[str, bytes | None], *, a
 
 def entitled(bundle: Path, patterns: Mapping[str, bytes | None], *, archives: bool = False) -> dict[str, bytes | None]:
     """Path of nested code that a pattern names → its entitlements; arguments and errors as `choose_entitlements`."""
-    code = sorted(_code(bundle, archives=archives))
+    code = sorted(_code(bundle, archives=archives)) if patterns else []
     chosen: dict[str, str] = {}
     for pattern in patterns:
         matching = [path for path in code if _matches(pattern.split("/"), path.split("/"))]
