@@ -83,6 +83,13 @@ def test_the_readme_names_every_command_and_no_other() -> None:
     assert named == set(TASKS)
 
 
+def test_arguments_for_pytest_arrive_as_they_were_typed() -> None:
+    """`invoke test -- ARGS`: an expression of several words stays one."""
+    program = [sys.executable, "-m", "invoke", "--dry", "test", "--", "-k", "this or that", "-x"]
+    said = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=True).stderr
+    assert said.endswith("-k 'this or that' -x\n")
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(document: Path) -> None:
     """Every relative link of a document leads to a file or a folder of this checkout."""

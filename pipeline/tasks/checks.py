@@ -37,7 +37,9 @@ def _run(argv: tuple[str, ...], *, dry: bool) -> None:
 def test(context: InvokeContext) -> None:
     """Run the tests; `invoke test -- ARGS` hands ARGS to pytest."""
     with command(context):
-        _run((*_PYTEST, *shlex.split(context.remainder)), dry=is_dry(context))
+        # Invoke joins what stands behind the dashes with spaces: -k "this or that" would be four words.
+        words = sys.argv[sys.argv.index("--") + 1 :] if context.remainder else []
+        _run((*_PYTEST, *words), dry=is_dry(context))
 
 
 @task(auto_shortflags=False)
