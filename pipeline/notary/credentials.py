@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,9 @@ def _read(host: Host, file: Path) -> dict[str, Any]:
 def _write(host: Host, file: Path, profiles: dict[str, Any]) -> None:
     data = json.dumps({"schema": SCHEMA, "profiles": profiles}, indent=2) + "\n"
     host.files.write(file, data.encode(), mode=0o600)
+    # A kill in the middle of an earlier write left the file that was to become this one, keys and all.
+    for leftover in file.parent.glob(f".{escape(file.name)}.*.new"):
+        host.files.remove(leftover)
 
 
 def _remember(host: Host, names: set[str]) -> None:

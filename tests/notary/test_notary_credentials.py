@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from builders.hosts import host_with
+from builders.workshop import ROOT
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from fakes.memory_keyring import MemoryKeyring, memory_keyring
@@ -83,6 +86,25 @@ def test_the_file_is_closed_from_the_beginning(tmp_path: Path) -> None:
     """The file that is written has mode 0600."""
     store_credentials(host_with(), "one", CREDENTIALS, tmp_path / "notary.json")
     assert (tmp_path / "notary.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_a_kill_left_of_the_file_is_removed(tmp_path: Path) -> None:
+    """A process that dies between the first byte and the rename leaves keys beside the file: the next one takes them
+    away."""
+    file = tmp_path / "keys [ci].json"
+    dying = """
+import os, signal, sys
+from pathlib import Path
+from pipeline.host import Files
+with Files().create(Path(sys.argv[1]), 0o600) as stream:
+    stream.write(b"a key")
+    stream.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", dying, str(file)], cwd=ROOT, check=False).returncode == -9
+    assert [left.read_bytes() for left in tmp_path.iterdir()] == [b"a key"]
+    store_credentials(host_with(), "team-one", CREDENTIALS, file)
+    assert list(tmp_path.iterdir()) == [file]
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660, 0o601])
