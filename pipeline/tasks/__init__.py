@@ -19,6 +19,7 @@ from pipeline.tasks import (
     release,
     templates,
 )
+from pipeline.tasks.session import demanding
 
 namespace = Collection()
 for module in (release, evidence, checks):
@@ -34,5 +35,7 @@ for module, name in (
     (rehearsal, "rehearsal"),
 ):
     namespace.add_collection(Collection.from_module(module), name=name)
+for name in namespace.task_names:
+    namespace[name].body = demanding(namespace[name].body)
 
 __all__ = ["namespace"]

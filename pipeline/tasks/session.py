@@ -6,21 +6,28 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
+from inspect import signature
+from io import StringIO
 from types import FrameType
+from typing import Any
 
 from invoke import Context as InvokeContext
 from invoke import Exit
 
 from pipeline.errors import ConfigurationError, Interrupted, ReleaseError, Terminated, Unheard
 from pipeline.host import Host, system_host
+from pipeline.host.files import refused
 
 
 @contextmanager
 def command(context: InvokeContext, *, debug: bool = False) -> Iterator[Host]:
     """The host for one command. Every error leaves as its message and its exit code; a traceback only with `debug`."""
     host = system_host(debug=debug)
+    # Closed by who started us: what is asked for then has no answer, as from an empty file.
+    sys.stdin = sys.stdin or StringIO()
     before = signal.signal(signal.SIGTERM, _terminated)
     try:
         refuse_run_options(context)
@@ -40,6 +47,9 @@ def command(context: InvokeContext, *, debug: bool = False) -> Iterator[Host]:
     except ReleaseError as error:
         host.runner.stop()
         _leave(host, error, debug)
+    except OSError as error:  # what nobody below had a path for: a full disk behind standard output
+        host.runner.stop()
+        _leave(host, refused(error, error.filename or "what is written here"), debug)
     except Exception as error:  # a defect: said as one, never shown as a traceback unless asked for
         host.runner.stop()
         defect = ReleaseError(f"a defect of the pipeline: {type(error).__name__}: {error}", remedy="run with --debug")
@@ -86,6 +96,24 @@ def refuse_run_options(context: InvokeContext) -> None:
     for option, value in set_options.items():
         if value:
             raise ConfigurationError(f"{option} is Invoke's and has no meaning here", remedy="leave it out")
+
+
+def demanding(body: Callable[..., None]) -> Callable[..., None]:
+    """A task's body that refuses empty arguments: `--requirement "$UNSET"` must not be as if it were not there."""
+
+    parameters = signature(body).parameters
+
+    @wraps(body)
+    def task(context: InvokeContext, **arguments: Any) -> None:
+        with command(context):
+            for name, value in arguments.items():
+                is_empty = value == "" or (isinstance(value, list) and "" in value)
+                if is_empty and value != parameters[name].default:
+                    option = f"--{name.strip('_').replace('_', '-')}"
+                    raise ConfigurationError("is empty", where=option, remedy="say what is meant, or leave it out")
+        body(context, **arguments)
+
+    return task
 
 
 def is_dry(context: InvokeContext) -> bool:

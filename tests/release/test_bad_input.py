@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import pytest
 from builders.workshop import COPY, ROOT, Workshop, clean_environment
@@ -131,6 +135,25 @@ def test_a_real_release_without_credentials_is_not_built(workshop: Workshop, fin
     ran = workshop.invoke("release")
     assert ran.code == 2
     assert "identity.pem" in ran.err
+
+
+def test_streams_that_are_closed_or_full(tmp_path: Path) -> None:
+    """A password asked of a closed standard input is a wrong one; a result that cannot be written is the disk's."""
+    key, tool = tmp_path / "id.p12", tmp_path / "tool"
+    key.write_bytes(b"no p12")
+    tool.write_bytes(b"no tool")
+
+    def run(words: list[str], before: Callable[[], object], out: IO[bytes]) -> tuple[int, str]:
+        program = [sys.executable, "-B", "-m", "invoke", *words]
+        done = subprocess.run(program, cwd=ROOT, stdout=out, stderr=subprocess.PIPE, preexec_fn=before, check=False)
+        return done.returncode, done.stderr.decode()
+
+    with (tmp_path / "out").open("wb") as out:
+        code, said = run(["file.sign", str(tool), "--identity", str(key)], lambda: os.close(0), out)
+        assert code == 2, said
+        assert "defect" not in said
+        code, said = run(["explain", "65"], lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)), out)
+    assert code == 14, said
 
 
 def test_no_git(workshop: Workshop, tmp_path: Path) -> None:

@@ -173,6 +173,27 @@ def test_what_is_no_macho_is_refused(finished: Workshop, tool: Path, tmp_path: P
     assert "Traceback" not in ran.err
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("file.verify", "TOOL", "--requirement", ""),
+        ("file.sign", "TOOL", "--identifier="),
+        ("file.inspect", ""),
+        ("audit", "--head", ""),
+        ("build", "--arch", ""),
+        ("status", "--config", ""),
+    ],
+    ids=" ".join,
+)
+def test_an_empty_argument_is_not_taken_for_none(finished: Workshop, tool: Path, words: tuple[str, ...]) -> None:
+    """A variable of a script that is not set: exit 2 and which, before it could mean the default or nothing at all."""
+    before = tool.read_bytes()
+    refused = run(finished, *(str(tool) if word == "TOOL" else word for word in words), code=2)
+    option = next((word.rstrip("=") for word in words if word.startswith("--")), "--path")
+    assert f"{option}: is empty" in refused.err
+    assert tool.read_bytes() == before
+
+
 def test_dry_says_what_would_be_written_and_writes_nothing(finished: Workshop, tool: Path, tmp_path: Path) -> None:
     """Every command that leaves a file says which, in the dry run of Invoke."""
     before = tool.read_bytes()
