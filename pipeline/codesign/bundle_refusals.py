@@ -7,6 +7,7 @@ AppleDouble files (`._name`), which unpacking on a Mac turns into attributes, so
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
 
@@ -19,6 +20,8 @@ from pipeline.codesign.seal_rules import RuleSet
 from pipeline.codesign.tree import EntryKind, Tree, join, shown
 from pipeline.errors import ConfigurationError, SigningError
 
+# All control characters but tab, line feed and carriage return.
+_UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _DETRITUS = ("com.apple.FinderInfo", "com.apple.ResourceFork")
 
 
@@ -54,6 +57,8 @@ def _names(tree: Tree) -> Iterator[Problem]:
             if not _is_utf8(entry.name):
                 yield path, "the name is no UTF-8: a Mac cannot hold it"
                 continue
+            if _UNWRITABLE.search(entry.name):
+                yield path, "the name has a control character, which XML cannot hold, so that no seal could be read"
             key = unicodedata.normalize("NFD", unicodedata.normalize("NFD", entry.name).casefold())
             if key in folded:
                 yield path, f"differs from {folded[key]} by case or Unicode form alone: a Mac would keep one of them"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import plistlib
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
@@ -20,6 +21,8 @@ LARGEST_SEAL = 64 * 1024 * 1024
 _DEEPEST = 16
 _LINE = 76
 _DEEPEST_INDENT = 8
+_FIRST_ELEMENT = re.compile(rb"<[A-Za-z]")
+_TEXT = re.compile(rb">[^<]*")
 _BEFORE_XML = b"\xef\xbb\xbf \t\r\n"
 
 _HEADER = (
@@ -57,7 +60,7 @@ def parse_plist(data: bytes, what: str) -> dict[str, Any]:
 def _load_xml(data: bytes) -> object:
     """What the first element says. CoreFoundation minds neither blanks before it nor anything behind it: a forgotten
     end tag, or the zeros that a linked-in section is filled up with (CFPropertyList.c, parseXMLPropertyList)."""
-    xml = data.lstrip(_BEFORE_XML)
+    xml = _with_returns(data.lstrip(_BEFORE_XML))
     try:
         return plistlib.loads(xml, fmt=plistlib.FMT_XML)
     except ExpatError:
@@ -65,6 +68,18 @@ def _load_xml(data: bytes) -> object:
         if end is None:
             raise
     return plistlib.loads(xml[:end], fmt=plistlib.FMT_XML)
+
+
+def _with_returns(xml: bytes) -> bytes:
+    """XML whose texts keep their carriage returns, as CoreFoundation reads them: a folder's icon is a file `Icon\\r`.
+
+    Parsers by the standard take a bare one for a line feed, a written one (`&#13;`) for itself.
+    """
+    if b"\r" not in xml or b"<![CDATA[" in xml:
+        return xml
+    root = _FIRST_ELEMENT.search(xml)
+    start = root.start() if root is not None else len(xml)
+    return xml[:start] + _TEXT.sub(lambda text: text.group().replace(b"\r", b"&#13;"), xml[start:])
 
 
 def _end_of_element(xml: bytes) -> int | None:

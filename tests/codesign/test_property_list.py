@@ -143,3 +143,23 @@ def test_what_is_broken_inside_is_refused(broken: bytes) -> None:
     """Only what stands behind the element is let pass."""
     with pytest.raises(MalformedFile, match="it"):
         parse_plist(broken, "it")
+
+
+def test_carriage_returns_are_kept() -> None:
+    """CoreFoundation writes and reads them as they are, in a folder's `Icon\\r` as in a text."""
+    values = {"Icon\r": b"hash", "text": "one\rtwo\r\nthree\n"}
+    written = build_plist(values)
+    assert b"<key>Icon\r</key>" in written
+    assert parse_plist(written, "it") == values
+    lines = (
+        '<?xml version="1.0"?>',
+        "<!-- > -->",
+        "<plist>",
+        "<dict>",
+        "<key>a</key>",
+        "<true/>",
+        "</dict>",
+        "</plist>",
+        "",
+    )
+    assert parse_plist("\r\n".join(lines).encode(), "it") == {"a": True}

@@ -46,6 +46,7 @@ def refused(bundle: Path) -> str:
         ),
         pytest.param({"Contents/MacOS/v1.0/x": b""}, "MacOS/v1.0", "must be a bundle here", id="dotted folder"),
         pytest.param({"Contents/Resources/._icon.icns": b""}, "._icon.icns", "AppleDouble", id="AppleDouble"),
+        pytest.param({"Contents/Resources/a\x01b": b""}, "Resources/", "control character", id="control character"),
         pytest.param(
             {"Contents/Resources/out": "../../../x"}, "Resources/out", "out of the bundle", id="escaping link"
         ),

@@ -103,6 +103,15 @@ def test_a_bundle_without_an_executable_is_reproduced(
     assert (changed.is_identical, changed.seal) == (False, True)
 
 
+def test_a_folders_icon_is_sealed_under_its_name(tmp_path: Path) -> None:
+    """`Icon` and a carriage return, which XML's own rules would make another character."""
+    app = bundles.app(tmp_path, files={"Contents/Resources/Icon\r": b"icon", "Contents/Resources/a\tb\nc": b"name"})
+    sign_bundle(Files(), app, app, OPTIONS)
+    assert verify_path(app, anchors=APPLE_ANCHORS)
+    (found,) = reproduce_bundle(FolderTree(app), app.name)
+    assert found.is_identical
+
+
 def test_what_differs_in_a_seal_is_told(tmp_path: Path) -> None:
     """Finder's file was sealed by the old rules alone, and is lost in many an archive: the bundle still holds."""
     app = bundles.app(tmp_path, files={"Contents/Resources/.DS_Store": b"Finder's"})
