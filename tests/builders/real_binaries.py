@@ -93,7 +93,7 @@ def _package(name: str) -> Path:
         work = kept.with_name(f".{kept.name}.new")
         shutil.rmtree(work, ignore_errors=True)
         _unpack(archive, work)
-        for inner in sorted(work.rglob("*.tar")):
+        for inner in sorted((*work.rglob("*.tar"), *work.rglob("*.tar.gz"))):
             _unpack(inner, inner.parent)
         work.rename(kept)
     return kept

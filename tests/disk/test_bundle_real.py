@@ -17,11 +17,13 @@ from pipeline.codesign.code_directory import HashType
 from pipeline.codesign.describe import differences
 from pipeline.codesign.eras import era_named
 from pipeline.codesign.options import SigningOptions
+from pipeline.codesign.reproduce import reproduce
 from pipeline.codesign.seal import build_seal
-from pipeline.disk import FolderTree, sign_bundle, verify_path
+from pipeline.disk import FolderTree, open_source, sign_bundle, verify_path
 from pipeline.errors import VerificationError
 from pipeline.host import Files
 from pipeline.identity import APPLE_ANCHORS
+from pipeline.macho import read_slices
 from pipeline.tickets import stapled_ticket, verify_coverage, verify_ticket
 
 pytestmark = pytest.mark.registry
@@ -68,6 +70,37 @@ def test_a_bundle_is_reproduced(name: str) -> None:
     found = reproduce_bundle(FolderTree(folder), folder.name)
     assert [(one.is_identical, one.seal) for one in found] == [(True, True)] * (2 if name == "redirector" else 1)
     assert all("macos-26" in one.file.slices[0].eras for one in found)
+
+
+def test_an_app_that_an_intel_mac_sealed_is_reproduced() -> None:
+    """37 nested frameworks, each named by the CDHash of its x86_64 slice; all hold."""
+    app = next(package("pypi flet-desktop 0.25.0").rglob("Flet.app"))
+    found = reproduce_bundle(FolderTree(app), app.name)
+    assert (len(found), [one.path for one in found if not one.is_identical]) == (38, [])
+    assert {era for one in found for each in one.file.slices for era in each.eras} >= {"macos-12", "macos-15"}
+    assert [one.arch for one in verify_path(app, anchors=APPLE_ANCHORS)] == ["x86_64", "arm64"]
+
+
+@pytest.mark.npm
+def test_a_framework_of_the_simulator_is_reproduced() -> None:
+    """Flat, and with both digests: one slice is for a system older than SHA-256."""
+    folder = package("npm nativescript-ui-sidedrawer 15.2.6")
+    framework = next(folder.rglob("ios-arm64_x86_64-simulator/TNSSideDrawer.framework"))
+    (found,) = reproduce_bundle(FolderTree(framework), framework.name)
+    assert (found.is_identical, [one.told for one in found.file.slices]) == (True, [(), ()])
+    assert [len(one.cdhashes) for one in verify_path(framework, anchors=APPLE_ANCHORS)] == [2, 2]
+
+
+@pytest.mark.npm
+def test_slices_that_were_signed_apart_are_reproduced() -> None:
+    """Two ad hoc and with both digests, the third with a Developer ID and without SHA-1: no one run of codesign."""
+    file = package("npm frida 17.18.0") / "package/test/data/unixvictim-macos"
+    with open_source(file) as source:
+        found = reproduce(source, read_slices(source))
+    assert [one.arch for one in found.slices] == ["i386", "x86_64", "arm64"]
+    assert found.is_identical
+    assert found.whole_file == ()
+    assert ["adhoc" in one.flags for one in verify_path(file, anchors=APPLE_ANCHORS)] == [True, True, False]
 
 
 def test_another_seal_is_told(tmp_path: Path) -> None:
