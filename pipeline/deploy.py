@@ -67,14 +67,13 @@ class Site:
         """launchctl's domain of the agent."""
         return f"gui/{self.user}"
 
-    def job_named(self, name: str, values: Mapping[str, object]) -> Job:
-        """The job of a file of this name, where it belongs. Raises VerificationError for one without a label."""
+    def job_at(self, path: Path, values: Mapping[str, object]) -> Job:
+        """The job of a file in a folder of launchd's. Raises VerificationError for one without a label."""
         label = values.get("Label")
         if not isinstance(label, str) or not label:
-            raise VerificationError("has no Label", where=name)
-        if launchd.is_session_job(values):
-            return Job(domain=self.session, label=label, path=self.path(f"{launchd.AGENTS}/{name}"))
-        return Job(domain=SYSTEM, label=label, path=self.path(f"{launchd.DAEMONS}/{name}"))
+            raise VerificationError("has no Label", where=path.name)
+        domain = SYSTEM if path.parent == self.path(launchd.DAEMONS) else self.session
+        return Job(domain=domain, label=label, path=path)
 
     def backups(self) -> list[Path]:
         """Folders with what lay there before, the oldest first."""
@@ -97,8 +96,8 @@ class Payload:
     binary: Path
     cdhashes: Mapping[str, str] | None
     """None: whatever it is signed with (of a backup nothing is recorded)."""
-    jobs: Mapping[str, bytes]
-    """Name of a job's file → its bytes; a job that is not named stays as it is."""
+    jobs: Mapping[Path, bytes]
+    """Where a job's file lies → its bytes; a job that is not named stays as it is."""
 
 
 def install(
@@ -111,20 +110,25 @@ def install(
 def rollback(host: Host, site: Site, anchors: Anchors) -> tuple[Step, ...]:
     """The steps that put the newest backup back, which is then used up. Raises ConfigurationError without one.
 
-    A backup of another service id brings its jobs back, and those of `site` are removed.
+    Jobs are as they were then: another service id's come back, and those of `site` that were not there are removed.
     """
     backups = site.backups()
     if not backups:
         raise ConfigurationError("there is no backup to go back to", where=str(site.program.parent))
     newest = backups[-1]
-    data = {path.name: host.files.read(path) for path in sorted(newest.glob("*.plist"))}
+    folders = [site.path(place) for place in (launchd.DAEMONS, launchd.AGENTS)]
+    data = {
+        folder / path.name: host.files.read(path)
+        for folder in folders
+        for path in sorted((newest / folder.name).glob("*.plist"))
+    }
     try:
-        kept = [site.job_named(name, launchd.parse_job(one)) for name, one in data.items()]
+        kept = [site.job_at(path, launchd.parse_job(one)) for path, one in data.items()]
     except ReleaseError as error:
         raise error.at(str(newest)) from None
-    renamed = bool(kept) and not {job.path for job in kept} & {job.path for job in site.jobs}
     payload = Payload(binary=newest / site.program.name, cdhashes=None, jobs=data)
-    runs, removed = (kept, site.jobs) if renamed else (site.jobs, ())
+    before = {job.path for job in kept}
+    runs, removed = (kept, [job for job in site.jobs if job.path not in before]) if kept else (site.jobs, ())
     used = Step(words=f"remove {newest.name}", act=lambda: host.files.remove(newest))
     return (*_Installer(host, site, anchors, runs=runs, removed=removed).steps(payload, back_up=False), used)
 
@@ -183,11 +187,7 @@ class _Installer:
         )
         steps.append(Step(words=f"verify {site.program}", act=lambda: self._verify(payload)))
         steps += [self._change_job(job.path, None) for job in self._removed if job.path.is_file()]
-        steps += [
-            self._change_job(job.path, payload.jobs[job.path.name])
-            for job in self._runs
-            if job.path.name in payload.jobs
-        ]
+        steps += [self._change_job(job.path, payload.jobs[job.path]) for job in self._runs if job.path in payload.jobs]
         steps += [self._start(job) for job in self._runs]
         steps.append(Step(words="read back what launchd runs", act=self._read_back, undo=self._stop_all))
         return tuple(steps)
@@ -224,9 +224,11 @@ class _Installer:
 
     def _back_up(self) -> None:
         files, program = self._host.files, self._site.program
-        for path in (program, *(job.path for job in (*self._removed, *self._runs))):
-            if path.is_file():
-                files.copy(path, self._backup / path.name)
+        if program.is_file():
+            files.copy(program, self._backup / program.name)
+        for job in (*self._removed, *self._runs):
+            if job.path.is_file():
+                files.copy(job.path, self._backup / job.path.parent.name / job.path.name)
 
     def _put_binary(self, binary: Path) -> None:
         files, program = self._host.files, self._site.program

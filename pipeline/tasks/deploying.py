@@ -38,7 +38,7 @@ def install(host: Host, where: Where, *, refresh: bool, rename: bool, dry: bool)
     artifacts = [manifest.artifact_from_json(entry) for entry in document["artifacts"]]
     tool = _find(artifacts, f"universal/{configuration.release}", configuration)
     jobs = {
-        job.path.name: host.files.read(configuration.folder / one.path)
+        job.path: host.files.read(configuration.folder / one.path)
         for job in site.jobs
         if (refresh or not job.path.is_file())
         for one in (_find(artifacts, f"launchd/{layout}/{job.path.name}", configuration),)
@@ -109,7 +109,7 @@ def _others(host: Host, site: deploy.Site) -> tuple[deploy.Job, ...]:
     """Further jobs of this program: they would go on running the file that is replaced."""
     program, own = launchd.places_of(site.installation).program, {job.path for job in site.jobs}
     return tuple(
-        site.job_named(path.name, file.job)
+        site.job_at(path, file.job)
         for folder in (launchd.DAEMONS, launchd.AGENTS)
         for path, file in readable_jobs(host, site.path(folder))
         if path not in own and launchd.discover([file.job], program)

@@ -88,7 +88,7 @@ def test_a_running_agent_is_replaced_and_kept(carrying: Workshop, root: Path) ->
     assert ran.code == 0, ran.err
     backups = sorted((root / "opt/acmemesh").glob("meshagent.backup.*"))
     assert digest(backups[-1] / "meshagent") == older
-    assert plistlib.loads((backups[-1] / "acmemesh.plist").read_bytes())["Nice"] == 3
+    assert plistlib.loads((backups[-1] / "LaunchDaemons" / "acmemesh.plist").read_bytes())["Nice"] == 3
     assert plistlib.loads((root / DAEMON).read_bytes())["Nice"] == 3
     assert {job["sha256"] for job in launchctl.loaded(root).values()} == {digest(root / PROGRAM)}
     refreshed = deploy(carrying, root, "--refresh-plists")
@@ -140,13 +140,13 @@ def test_rollback_puts_the_one_before_back(carrying: Workshop, root: Path) -> No
     """deploy.rollback installs the newest backup and uses it up; without one it says so."""
     older = install_older(carrying, root)
     assert deploy(carrying, root).code == 0
-    (kept,) = (root / "opt/acmemesh").glob("meshagent.backup.*/acmemesh.plist")
+    (kept,) = (root / "opt/acmemesh").glob("meshagent.backup.*/LaunchDaemons/acmemesh.plist")
     job, before = kept.read_bytes(), launchctl.loaded(root)
     for broken in (b"<plist>", plistlib.dumps({"ProgramArguments": [f"/{PROGRAM}"]})):
         kept.write_bytes(broken)
         refused = deploy(carrying, root, verb="rollback")
         assert refused.code in (2, 9)
-        assert kept.parent.name in refused.err
+        assert kept.parents[1].name in refused.err
         assert launchctl.loaded(root) == before
     kept.write_bytes(job)
     ran = deploy(carrying, root, verb="rollback")
@@ -170,8 +170,9 @@ def test_nobody_is_logged_in(carrying: Workshop, root: Path) -> None:
 OLD = {
     "system/oldmesh": Path("Library/LaunchDaemons/oldmesh.plist"),
     f"gui/{USER}/meshagent-kvm1": Path("Library/LaunchAgents/meshagent-kvm1.plist"),
+    f"gui/{USER}/com.meshagent.kvm": Path("Library/LaunchAgents/com.meshagent.kvm.plist"),
 }
-"""An agent as earlier installers left it: another id, an agent's label that does not follow from it, no --serviceId."""
+"""Jobs as earlier and other installers left them: another id, labels that do not follow from it, no --serviceId."""
 
 
 @pytest.fixture
@@ -183,9 +184,11 @@ def old_id(carrying: Workshop, root: Path) -> dict[str, str]:
     program.with_suffix(".msh").write_text("ServiceID=oldmesh\n")
     program.with_suffix(".db").write_bytes(b"ServiceID oldmesh")
     for target, path in OLD.items():
-        (root / path).parent.mkdir(parents=True)
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
         session = target.startswith("gui/")
-        job = {"Label": target.rpartition("/")[2], "ProgramArguments": [f"/{PROGRAM}", *["-kvm1"] * session]}
+        label = target.rpartition("/")[2]
+        option = "-kvmagent" if label == "com.meshagent.kvm" else "-kvm1"
+        job = {"Label": label, "ProgramArguments": [f"/{PROGRAM}", *[option] * session]}
         (root / path).write_bytes(plistlib.dumps(job | {"RunAtLoad": not session}))
         assert launchctl.main(root, "bootstrap", target.rpartition("/")[0], str(root / path)) == 0
     (root / "Library/LaunchDaemons/nowhere.plist").symlink_to("missing")
@@ -197,7 +200,7 @@ def test_another_id_for_the_same_program_is_refused(carrying: Workshop, root: Pa
     """Jobs of another id that start this program are named, and nothing is done."""
     ran = deploy(carrying, root)
     assert ran.code == 2
-    assert "oldmesh, meshagent-kvm1 starts this program too" in ran.err
+    assert "oldmesh, com.meshagent.kvm, meshagent-kvm1 starts this program too" in ran.err
     assert "--rename" in ran.err
     assert state_of(root) == old_id
     assert set(launchctl.loaded(root)) == set(OLD)
@@ -221,6 +224,23 @@ def test_a_service_id_is_renamed_and_named_back(carrying: Workshop, root: Path, 
     jobs = launchctl.loaded(root)
     assert set(jobs) == set(OLD)
     assert {job["sha256"] for job in jobs.values()} == {old_id[str(root / PROGRAM)]}
+
+
+def test_an_agent_of_another_label_alone_is_replaced(carrying: Workshop, root: Path) -> None:
+    """The daemon has our id, its agent an older label: renamed, one agent is left; rolled back, it is the older one."""
+    assert deploy(carrying, root).code == 0
+    older = root / "Library/LaunchAgents/meshagent-kvm1.plist"
+    (root / AGENT).rename(older)
+    older.write_bytes(older.read_bytes().replace(b"acmemesh-agent", b"meshagent-kvm1"))
+    launchctl.main(root, "bootout", f"gui/{USER}/acmemesh-agent")
+    launchctl.main(root, "bootstrap", f"gui/{USER}", str(older))
+    before = {path.name for path in (root / "Library").rglob("*.plist")}
+    assert deploy(carrying, root).code == 2
+    assert deploy(carrying, root, "--rename").code == 0
+    assert set(launchctl.loaded(root)) == TARGETS
+    assert deploy(carrying, root, verb="rollback").code == 0
+    assert {path.name for path in (root / "Library").rglob("*.plist")} == before
+    assert set(launchctl.loaded(root)) == {"system/acmemesh", f"gui/{USER}/meshagent-kvm1"}
 
 
 def test_a_rename_that_fails_leaves_the_old_id(carrying: Workshop, root: Path, old_id: dict[str, str]) -> None:
