@@ -103,10 +103,9 @@ def reproduce(source: Source, slices: Sequence[MachSlice]) -> FileReproduction:
                     source, remembered, signed, era
                 ):
                     whole_file.append((era.name, mode))
-    return FileReproduction(
-        slices=tuple(_result(*each, slices) for each in zip(slices, signatures, found, strict=True)),
-        whole_file=tuple(whole_file),
-    )
+    results = tuple(_result(*each, slices) for each in zip(slices, signatures, found, strict=True))
+    likely = tuple(pair for pair in whole_file if all(pair in one.matches for one in results))
+    return FileReproduction(slices=results, whole_file=likely)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +126,16 @@ def _match(again: SignedSlice | None, signature: Signature, era: Era, mode: Mode
 def _result(
     one: MachSlice, signature: Signature, matches: Sequence[_Match], slices: Sequence[MachSlice]
 ) -> Reproduction:
+    told = [(match, _told(one, signature, match, slices)) for match in matches]
+    # An era that has to be told more than another is not the one.
+    fewest = min((len(options) for _match, options in told), default=0)
+    likely = [(match, options) for match, options in told if len(options) == fewest]
     return Reproduction(
         arch=one.arch,
         form=form_of(signature, one.image.signature.datasize if one.image.signature else None),
-        matches=tuple((match.era.name, match.mode) for match in matches),
-        superblob_matches=tuple((match.era.name, match.mode) for match in matches if match.whole),
-        told=_told(one, signature, matches[0], slices) if matches else (),
+        matches=tuple((match.era.name, match.mode) for match, _options in likely),
+        superblob_matches=tuple((match.era.name, match.mode) for match, _options in likely if match.whole),
+        told=likely[0][1] if likely else (),
     )
 
 

@@ -122,7 +122,10 @@ def verify(
 
 @task(auto_shortflags=False, help=_JSON | _DEBUG)
 def reproduce(context: InvokeContext, path: str, json: bool = False, debug: bool = False) -> None:
-    """Sign again from the inputs recorded in the signature; does the same CodeDirectory come out, and of which era?"""
+    """Sign again from the inputs recorded in the signature; does the same CodeDirectory come out, and of which era?
+
+    Options that codesign must have been given are told, and of a bundle what differs in its seal.
+    """
     with command(context, debug=debug) as host:
         from pipeline.tasks import examining
 

@@ -83,10 +83,10 @@ def test_what_codesign_was_told_is_told(told: dict[str, Any], option: str) -> No
 
 
 def test_the_room_for_a_cms_can_be_told() -> None:
-    """`codesign --signature-size`: believed of a CMS that Apple's encoder wrote."""
+    """`codesign --signature-size`: believed of a CMS that Apple's encoder wrote, and of an era that needs no more."""
     data = BytesSource(image())
     (one,) = read_slices(data)
-    options = SigningOptions(identifier="a.b", anchors=CHAIN.anchors)
+    options = SigningOptions(identifier="a.b", anchors=CHAIN.anchors, era=era_named("macos-15"))
     inputs = decide([one], options, file_name="tool", identity=CHAIN.identity)
 
     def make_cms(directories: Sequence[CodeDirectory]) -> bytes:
@@ -96,6 +96,7 @@ def test_the_room_for_a_cms_can_be_told() -> None:
     signed = BytesSource(whole(sign_slice(one, replace(inputs, datasize=33168), make_cms).parts))
     (found,) = reproduce(signed, read_slices(signed)).slices
     assert found.told == ("signature-size",)
+    assert found.eras[0] == "macos-15"
 
 
 def test_a_slice_cut_out_of_a_universal_file_is_reproduced() -> None:
