@@ -92,6 +92,8 @@ def announce(host: Host, configuration: Configuration, plan: Plan) -> None:
     )
     if configuration.world is World.REHEARSAL:
         host.console.say("REHEARSAL: own certificates, own notary; Apple has no part in it, and no Mac will trust it")
+    if configuration.tools is not None:
+        host.console.say(f"DOUBLES: the tools in {configuration.tools} do the work, not Apple's")
     if plan.dirty:
         words = "the checkout has changes that are not committed"
         host.console.say(f"warning: {words}")

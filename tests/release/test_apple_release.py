@@ -79,6 +79,8 @@ def test_one_after_the_other(portable_finished: Workshop, prebuilt: Path, tmp_pa
 def test_a_release_by_doubles_says_so_and_is_not_published(apple_finished: Workshop) -> None:
     """The manifest is marked `doubles`; console and audit say it, and the gate refuses it for that reason."""
     assert apple_finished.manifest()["doubles"] is True
+    assert "DOUBLES" in apple_finished.invoke("--dry", "release").err
+    assert "DOUBLES" in apple_finished.invoke_plain("audit", "--folder", str(apple_finished.outputs)).out
     gate = apple_finished.invoke_plain("audit", "--folder", str(apple_finished.outputs), "--gate")
     assert gate.code == 9
     assert "doubles" in gate.err
