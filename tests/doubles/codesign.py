@@ -17,6 +17,7 @@ from pipeline.codesign.cms import Identity
 from pipeline.codesign.code_directory import Flags, parse_flags
 from pipeline.codesign.eras import DEFAULT_ERA, era_named
 from pipeline.codesign.options import SigningOptions
+from pipeline.codesign.requirements import compile_requirements
 from pipeline.codesign.signature import read_signature
 from pipeline.codesign.verified import VerifiedSlice
 from pipeline.errors import ReleaseError, SigningError
@@ -93,6 +94,8 @@ def _parse(words: Sequence[str]) -> Asked | None:
             asked.timestamp = word.partition("=")[2] or "apple"
         elif word == "--preserve-metadata=entitlements":
             asked.switches.add("preserve")
+        elif word.startswith("-r="):
+            asked.values["requirements"] = word[3:]
         elif word.startswith("-R="):
             asked.requirement = word[3:]
         elif _VERBOSE.fullmatch(word):
@@ -129,6 +132,7 @@ def _sign(job: Job, asked: Asked, path: Path) -> int:
             flags=Flags(0) if job.bench.lever("no-runtime") else flags,
             entitlements=Path(entitlements).read_bytes() if entitlements else None,
             preserve_entitlements="preserve" in asked.switches,
+            requirements=compile_requirements(asked.values["requirements"]) if "requirements" in asked.values else None,
             era=era_named(job.bench.lever("era") or DEFAULT_ERA.name),
             anchors=services.anchors,
         )
