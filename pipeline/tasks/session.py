@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from inspect import signature
-from io import StringIO
+from io import StringIO, TextIOWrapper
 from types import FrameType
 from typing import Any
 
@@ -28,6 +28,10 @@ def command(context: InvokeContext, *, debug: bool = False) -> Iterator[Host]:
     host = system_host(debug=debug)
     # Closed by who started us: what is asked for then has no answer, as from an empty file.
     sys.stdin = sys.stdin or StringIO()
+    for stream in (sys.stdout, sys.stderr):
+        # Paths and names hold what a locale may not have a code for; JSON is UTF-8 wherever it is read.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     before = signal.signal(signal.SIGTERM, _terminated)
     try:
         refuse_run_options(context)

@@ -156,6 +156,14 @@ def test_streams_that_are_closed_or_full(tmp_path: Path) -> None:
     assert code == 14, said
 
 
+def test_a_terminal_that_has_only_ascii(finished: Workshop) -> None:
+    """What is printed is UTF-8, and never the reason why a command fails."""
+    words = ("audit", "--folder", str(finished.outputs))
+    ran = finished.invoke_plain(*words, environment={"PYTHONIOENCODING": "ascii"})
+    assert ran.code == 0, ran.err
+    assert "·" in ran.out
+
+
 def test_no_git(workshop: Workshop, tmp_path: Path) -> None:
     """Without git on PATH the release stops with exit 12 and names it."""
     tools = tmp_path / "tools"
