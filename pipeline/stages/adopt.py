@@ -55,19 +55,23 @@ def offers(folders: Sequence[str], expected: Sequence[str]) -> tuple[Offer, ...]
     return tuple(found)
 
 
-def adopt(context: Context, plan: Plan, given: Sequence[Offer]) -> Plan:
-    """Copy each offer to `unsigned/<arch>/`, everything checked on the copy. Raises VerificationError."""
-    for offer in given:
-        _adopt(context, plan, offer)
-    return gathered(context, plan)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """An offer whose build.json is the expected one, and fits this release."""
+
+    folder: Path
+    arch: str
+    data: bytes
+    """The build.json."""
+    built: tuple[Built, ...]
 
 
-def _adopt(context: Context, plan: Plan, offer: Offer) -> None:
-    files = context.host.files
+def judge(context: Context, plan: Plan, offer: Offer) -> Judged:
+    """What is offered, as far as its build.json tells, before anything here gives way to it. VerificationError."""
     path = offer.folder / RECORD
     if not path.is_file():
         raise VerificationError(f"holds no {RECORD}", where=str(offer.folder))
-    data = files.read(path)
+    data = context.host.files.read(path)
     digest = hashlib.sha256(data).hexdigest()
     if digest != offer.expected:
         raise VerificationError(
@@ -80,16 +84,29 @@ def _adopt(context: Context, plan: Plan, offer: Offer) -> None:
         raise VerificationError(f"was built for {arch}, which this release is not made for", where=str(path))
     demand_whole(plan, arch, built, str(path))
     _demand_nothing_else(offer.folder, built)
-    work = context.work(f"adopt-{arch}")
+    return Judged(folder=offer.folder, arch=arch, data=data, built=built)
+
+
+def adopt(context: Context, plan: Plan, given: Sequence[Judged]) -> Plan:
+    """Copy what each offer names to `unsigned/<arch>/`, everything checked on the copy. Raises VerificationError."""
+    for offer in given:
+        _adopt(context, plan, offer)
+    return gathered(context, plan)
+
+
+def _adopt(context: Context, plan: Plan, offer: Judged) -> None:
+    files = context.host.files
+    work = context.work(f"adopt-{offer.arch}")
     try:
-        for one in built:
+        for one in offer.built:
             _take(context, plan, one, offer.folder, work)
-        files.write(work / RECORD, data)
-        files.move_folder(work, context.folder / "unsigned" / arch)
+        files.write(work / RECORD, offer.data)
+        files.move_folder(work, context.folder / "unsigned" / offer.arch)
     finally:
         files.remove(work)
-    outputs = {one.path: one.sha256 for one in built}
-    context.event(_STAGE)("adopted", arch=arch, record=digest, outputs=outputs)
+    outputs = {one.path: one.sha256 for one in offer.built}
+    digest = hashlib.sha256(offer.data).hexdigest()
+    context.event(_STAGE)("adopted", arch=offer.arch, record=digest, outputs=outputs)
 
 
 def _demand_nothing_else(folder: Path, built: Sequence[Built]) -> None:

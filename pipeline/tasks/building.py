@@ -43,7 +43,7 @@ def build(host: Host, path: str | None, part: Part, *, as_json: bool, dry: bool,
             host.console.result(words)
             return
         run: Callable[[Context, Plan], Plan] = (
-            partial(adopt.adopt, given=given)
+            partial(adopt.adopt, given=[adopt.judge(context, plan, offer) for offer in given])
             if given
             else partial(build_thin.run_some, architectures=tuple(dict.fromkeys(part.architectures)))
         )

@@ -152,6 +152,15 @@ def test_architectures_swapped_are_refused(fleet: Fleet, third: Workshop, tmp_pa
     assert "built for arm64 instead of x86_64" in lying.err
 
 
+def test_a_refused_offer_takes_nothing_back(released: Workshop) -> None:
+    """What was finished before it stays finished: its manifest, its records, what it would run next."""
+    own = str(released.outputs / "unsigned" / "arm64")
+    before = released.manifest()
+    assert released.invoke("build", "--adopt", own, "--expect", "0" * 64).code == 9
+    assert released.manifest() == before
+    assert "would run" not in released.invoke("--dry", "release").out
+
+
 def test_another_version_is_refused(fleet: Fleet, third: Workshop) -> None:
     """The same commit under another SOURCE_DATE_EPOCH is another version."""
     words = ("--adopt", str(fleet.folders["x86_64"]), "--expect", fleet.digests["x86_64"])
