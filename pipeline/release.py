@@ -170,13 +170,19 @@ def _run_stage(context: Context, plan: Plan, stage: Stage, why: str, run: Callab
 def left_by(context: Context, plan: Plan, name: str, *, trusting: bool = False) -> Plan:
     """The plan that the stages before `name` left; ConfigurationError where one of them has to run first.
 
-    `trusting` takes the records' word for it: for `verify`, which then holds every byte against them.
+    `trusting` takes the records' word for it: for `verify`, which then holds every byte against them. They say nothing
+    of another version than the checkout's: VerificationError.
     """
     for stage in STAGES[: NAMES.index(name)]:
         if trusting:
             record, problem = records.load(context.host.files, context.folder / RECORDS, stage.NAME)
             if record is None:
                 raise VerificationError(f"{stage.NAME}: {problem or 'not done yet'}", remedy="run invoke release")
+            if stage is build_thin and record.options.get("version") != plan.version:
+                raise VerificationError(
+                    f"what lies here is version {record.options.get('version')}, and the checkout is {plan.version}",
+                    remedy="run invoke release; invoke audit judges an earlier one",
+                )
             plan = _restored(plan, record)
             continue
         step = _examine_one(context, plan, stage)

@@ -214,6 +214,9 @@ def test_changed_source_runs_again_from_the_build(released: Workshop) -> None:
     """A commit in another minute changes the version: every stage runs again, and the old manifest goes to history."""
     (released.folder / "source" / "new.txt").write_text("new")
     released.commit("2026-11-21T06:20:00+00:00")
+    stale = released.invoke("verify")
+    assert stale.code == 9
+    assert f"what lies here is version {VERSION}, and the checkout is 26.1121.0620" in stale.err
     ran = released.invoke("release")
     assert ran.code == 0, ran.err
     assert released.manifest()["version"] == "26.1121.0620"
