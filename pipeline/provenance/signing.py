@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -20,12 +20,15 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
     pkcs12,
 )
-from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import Error, FormatError
-from securesystemslib.signer import CryptoSigner, Key, SSlibKey
 
 from pipeline.errors import CredentialsError, MalformedFile, VerificationError
 from pipeline.redact import Secret
+
+if TYPE_CHECKING:
+    # Imported where it is used: it brings a cloud service's whole client along where one is installed, half a second.
+    from securesystemslib.dsse import Envelope
+    from securesystemslib.signer import CryptoSigner, Key
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 _LARGEST = 1024 * 1024
@@ -49,6 +52,8 @@ class Signer:
 
     def envelope(self, payload: bytes) -> bytes:
         """A DSSE envelope around a statement, as one line of JSON: a bundle of one (`.intoto.jsonl`)."""
+        from securesystemslib.dsse import Envelope
+
         made = Envelope(payload, PAYLOAD_TYPE, {})
         made.sign(self.inner)
         return json.dumps(made.to_dict(), sort_keys=True, separators=(",", ":")).encode() + b"\n"
@@ -59,6 +64,8 @@ def load_signer(data: bytes, password: Secret | None = None) -> Signer:
 
     Raises CredentialsError for a wrong password, or where there is no private key; MalformedFile for other kinds.
     """
+    from securesystemslib.signer import CryptoSigner
+
     secret = password.reveal().encode() if password is not None else None
     key: object
     try:
@@ -106,6 +113,8 @@ def verify_envelope(data: bytes, payload: bytes, public_key: bytes | None, key_i
 
 def _parse(data: bytes, where: str) -> Envelope:
     """An envelope in the one form that it is written in: no byte of the file is outside of what is judged."""
+    from securesystemslib.dsse import Envelope
+
     try:
         document: dict[str, Any] = json.loads(data)
         envelope = Envelope.from_dict(json.loads(data))
@@ -119,6 +128,8 @@ def _parse(data: bytes, where: str) -> Envelope:
 
 
 def _load_key(data: bytes) -> Key:
+    from securesystemslib.signer import SSlibKey
+
     if len(data) > _LARGEST:
         raise MalformedFile("too large for a public key")
     key: object
