@@ -147,7 +147,10 @@ def parse_image(source: Source) -> Image:
     """
     (magic,) = unpack(_MAGIC, source.read(0, min(4, source.size)), 0, "Mach-O magic")
     if magic in (c.MH_CIGAM, c.MH_CIGAM_64):
-        raise NotSupported("a big-endian (PowerPC) Mach-O image")
+        raise NotSupported(
+            "a big-endian (PowerPC) Mach-O image",
+            remedy="no Mac OS X since 10.7 runs it: take it out with lipo -remove",
+        )
     if magic not in (c.MH_MAGIC, c.MH_MAGIC_64):
         static = magic == int.from_bytes(b"!<ar", "little")
         raise MalformedFile("a static library, not a Mach-O image" if static else "not a Mach-O image")

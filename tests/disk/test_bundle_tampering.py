@@ -277,3 +277,11 @@ def test_an_unsigned_bundle_is_refused(tmp_path: Path) -> None:
     """A bundle that was never sealed says so."""
     with pytest.raises(VerificationError, match="not sealed"):
         verify(bundles.app(tmp_path))
+
+
+def test_what_an_archive_from_a_mac_brought_along_is_told(signed: Path) -> None:
+    """Unpacked elsewhere, attributes are files: not somebody's addition, and easily removed."""
+    (signed / "Contents/Resources/._icon.icns").write_bytes(b"attributes")
+    with pytest.raises(VerificationError, match="AppleDouble file") as refused:
+        verify(signed)
+    assert "dot_clean" in refused.value.message
