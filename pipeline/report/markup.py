@@ -52,12 +52,23 @@ def section(name: str, title: str, *children: Content) -> Markup:
 
 def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[Content]]) -> Markup:
     """A table whose first column heads its rows; the keyboard scrolls one that is wider than the page."""
+    return framed(caption, columns, [element("tbody", *(row(one) for one in rows))])
+
+
+def row(cells: Sequence[Content]) -> Markup:
+    return element("tr", element("th", cells[0], scope="row"), *(element("td", cell) for cell in cells[1:]))
+
+
+def framed(caption: str, columns: Sequence[str], bodies: Iterable[Markup]) -> Markup:
+    """A table of several bodies, each a `tbody`: rows that belong together."""
     head = element("tr", *(element("th", column, scope="col") for column in columns))
-    body = [
-        element("tr", element("th", row[0], scope="row"), *(element("td", cell) for cell in row[1:])) for row in rows
-    ]
-    made = element("table", element("caption", caption), element("thead", head), element("tbody", *body))
-    return element("div", made, class_="wide", role="region", aria_label=caption, tabindex="0")
+    made = element("table", element("caption", caption), element("thead", head), *bodies)
+    return element("div", made, class_="wide", role="group", aria_label=caption, tabindex="0")
+
+
+def folded(summary: Content, *children: Content, class_: str | None = None) -> Markup:
+    """Children behind a line that opens them; a browser's own search opens them too."""
+    return element("details", element("summary", summary), *children, class_=class_)
 
 
 def code(text: str) -> Markup:

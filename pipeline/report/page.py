@@ -13,6 +13,8 @@ from typing import Any
 from pipeline.journal import Entry
 from pipeline.notary import NotaryLog
 from pipeline.report import sections
+from pipeline.report.artifacts import Nested, artifacts, notary
+from pipeline.report.log import log
 from pipeline.report.markup import Markup, element, joined
 from pipeline.report.timeline import timeline
 
@@ -45,6 +47,20 @@ class Facts:
     """Which program wrote the page: only the same one writes the same page."""
     notary: Mapping[str, NotaryLog]
     """An archive's SHA-256 → the notary's log of it."""
+    nested: Nested
+    """Code inside apps."""
+
+
+_PARTS = {
+    "verdict": "Verdict",
+    "changes": "Changes",
+    "artifacts": "Artifacts",
+    "notary": "Notary",
+    "silenced": "Not counted",
+    "timeline": "Timeline",
+    "remarks": "Provenance",
+    "log": "Log",
+}
 
 
 def build(facts: Facts) -> bytes:
@@ -54,21 +70,26 @@ def build(facts: Facts) -> bytes:
     title = f"{document.get('release', 'no release')} {document.get('version', '')}".strip()
     body = [
         element("a", "To the verdict", href="#verdict", class_="skip"),
-        element("header", element("h1", title), sections.origin(document)),
+        element("header", element("h1", title), sections.origin(document), _contents()),
         element(
             "main",
             sections.verdict(facts.findings, facts.objections, document, facts.entries),
             sections.changes(document),
-            sections.artifacts(document, facts.told),
-            sections.notary(document, facts.notary),
+            artifacts(document, facts.told),
+            notary(document, facts.notary, facts.nested),
             sections.silenced(document, facts.entries, facts.notary, facts.not_judged),
             timeline(facts.entries),
             sections.remarks(facts.remarks),
-            sections.log(facts.entries),
+            log(facts.entries),
         ),
         element("footer", element("p", "A view of what invoke audit judged; it proves nothing by itself.")),
     ]
     return _document(title, facts.generator, style, joined(body)).encode("utf-8")
+
+
+def _contents() -> Markup:
+    links = (element("li", element("a", words, href=f"#{name}")) for name, words in _PARTS.items())
+    return element("nav", element("ul", *links), aria_label="Contents")
 
 
 def generator_of(data: bytes) -> str | None:

@@ -1,27 +1,34 @@
-"""When each stage ran, and what ran side by side in it: a table of bars, one table a run."""
+"""When each stage ran, and what ran side by side in it: a row of bars for each stage, a table for each run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from pipeline.journal import Entry
-from pipeline.report.markup import Content, Markup, code, element, section, table
+from pipeline.report.markup import Markup, code, element, folded, joined, section, table
 
-# A run of many products has hundreds of events: beyond this many, a stage's own are told in the log alone.
-_MOST_ROWS = 40
+# Moments are written to the millisecond: what overlaps by no more than that came one after another.
+_ROUNDED = 0.0015
+_LANE, _BAR = 7, 14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Bar:
+class _Job:
     name: str
-    inner: bool
-    """Inside of a stage?"""
     begin: float
     end: float
     """Seconds since the run's first line."""
-    marks: tuple[float, ...] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Stage:
+    name: str
+    begin: float
+    end: float | None = None
+    failed: bool = False
+    jobs: list[_Job] = field(default_factory=list)
 
 
 def timeline(entries: Sequence[Entry]) -> Markup:
@@ -29,81 +36,118 @@ def timeline(entries: Sequence[Entry]) -> Markup:
     runs: dict[str, list[Entry]] = {}
     for entry in entries:
         runs.setdefault(entry.run, []).append(entry)
-    shown = [_run(run, lines) for run, lines in reversed(runs.items())]
-    shown = [one for one in shown if one]
+    shown = [one for run, lines in reversed(runs.items()) if (one := _run(run, lines))]
     if not shown:
         return section("timeline", "Timeline", element("p", "No stage ran."))
-    earlier = element("details", element("summary", f"{len(shown) - 1} earlier"), *shown[1:]) if shown[1:] else None
+    earlier = folded(f"{len(shown) - 1} earlier", *shown[1:], class_="more") if shown[1:] else None
     return section("timeline", "Timeline", shown[0], earlier)
 
 
-def _run(run: str, lines: Sequence[Entry]) -> Markup:
-    first = _moment(lines[0])
-    if first is None:
-        return Markup()
-    bars = list(_bars(lines, first))
-    if not bars:
-        return Markup()
-    whole = max(bar.end for bar in bars) or 1.0
-    rows = [(_name(bar), _drawn(bar, whole), f"{bar.begin:.1f}", f"{bar.end - bar.begin:.1f}") for bar in bars]
+def _run(run: str, lines: Sequence[Entry]) -> Markup | None:
+    stages = list(_stages(lines))
+    if not stages:
+        return None
+    whole = max(stage.end or stage.begin for stage in stages) or 1.0
     began = lines[0].time[:19].replace("T", " ")
-    caption = f"Run {run}, from {began} UTC"
-    return table(caption, ("Stage", "When", "From (s)", "For (s)"), rows)
+    columns = ("Stage", "When", "From (s)", "For (s)", "Jobs", "Side by side")
+    shown = table(f"Run {run}, from {began} UTC", columns, (_row(stage, whole) for stage in stages))
+    jobs = [(stage.name, code(one.name), *_span(one.begin, one.end)) for stage in stages for one in stage.jobs]
+    if not jobs:
+        return shown
+    each = table(f"The jobs of run {run}", ("Stage", "Job", "From (s)", "For (s)"), jobs)
+    return joined([shown, folded(f"Each of the {len(jobs)} jobs" if len(jobs) > 1 else "The job", each, class_="more")])
 
 
-def _bars(lines: Sequence[Entry], first: datetime) -> Iterator[_Bar]:
-    began: dict[str, float] = {}
-    inside: dict[str, list[tuple[Entry, float]]] = {}
+def _row(stage: _Stage, whole: float) -> tuple[str | Markup, ...]:
+    end = stage.end if stage.end is not None else stage.begin
+    name = f"{stage.name} (failed)" if stage.failed else stage.name if stage.end is not None else f"{stage.name} (cut)"
+    bar = _drawn([[_Job(name=name, begin=stage.begin, end=end)]], 0.0, whole, _BAR, "stage")
+    lanes = _lanes(stage.jobs)
+    chart = _drawn(lanes, stage.begin, end - stage.begin, _LANE, "job") if lanes else ""
+    return (name, bar, *_span(stage.begin, end), _count(len(stage.jobs), len(lanes)), chart)
+
+
+def _span(begin: float, end: float) -> tuple[str, str]:
+    return f"{begin:.1f}", f"{end - begin:.3f}"
+
+
+def _count(jobs: int, lanes: int) -> str:
+    if jobs < 2:
+        return str(jobs) if jobs else "-"
+    return f"{jobs}, {f'up to {lanes} at once' if lanes > 1 else 'one after another'}"
+
+
+def _stages(lines: Sequence[Entry]) -> Iterator[_Stage]:
+    """Each stage of a run; one without an end was cut off by a crash."""
+    first = _moment(lines[0].time)
+    open_: dict[str, _Stage] = {}
     for entry in lines:
-        moment = _moment(entry)
-        if entry.stage is None or moment is None:
+        moment = _moment(entry.time)
+        if first is None or moment is None or entry.stage is None:
             continue
         at = max((moment - first).total_seconds(), 0.0)
         if entry.event == "began":
-            began[entry.stage], inside[entry.stage] = at, []
-        elif entry.event in ("done", "failed") and entry.stage in began:
-            events = inside.get(entry.stage, [])
-            name = entry.stage if entry.event == "done" else f"{entry.stage} (failed)"
-            begin = began.pop(entry.stage)
-            yield _Bar(name=name, inner=False, begin=begin, end=at, marks=tuple(when for _, when in events))
-            yield from list(_commands(events, begin))[:_MOST_ROWS]
+            if entry.stage in open_:
+                yield open_[entry.stage]
+            open_[entry.stage] = _Stage(name=entry.stage, begin=at)
+        elif entry.stage in open_ and entry.event in ("done", "failed", "left"):
+            stage = open_.pop(entry.stage)
+            stage.end, stage.failed = at, entry.event == "failed"
+            yield stage
+        elif entry.stage in open_:
+            open_[entry.stage].jobs += _jobs(entry, first, open_[entry.stage].begin, at)
+    yield from open_.values()
+
+
+def _jobs(entry: Entry, first: datetime, begin: float, at: float) -> Iterator[_Job]:
+    """What took a time of its own: a build, a file's signing, a submission from its first request to the verdict."""
+    seconds, argv, times = entry.facts.get("seconds"), entry.facts.get("argv"), entry.facts.get("times")
+    name = " ".join(map(str, argv[:4])) if isinstance(argv, list) else entry.artifact or entry.event
+    if isinstance(times, dict):
+        moments = [moment for one in times.values() if (moment := _moment(str(one))) is not None]
+        spans = [(one - first).total_seconds() for one in moments]
+        if spans and max(spans) > begin:
+            yield _Job(name=name, begin=max(min(spans), begin), end=min(max(spans), at))
+    elif isinstance(seconds, int | float):
+        yield _Job(name=name, begin=max(at - seconds, begin), end=at)
+
+
+def _lanes(jobs: Sequence[_Job]) -> list[list[_Job]]:
+    """As few lanes as hold all jobs without two in one place: as many as ran at once."""
+    lanes: list[list[_Job]] = []
+    for job in sorted(jobs, key=lambda one: (one.begin, one.end)):
+        free = next((lane for lane in lanes if lane[-1].end <= job.begin + _ROUNDED), None)
+        if free is None:
+            lanes.append([job])
         else:
-            inside.setdefault(entry.stage, []).append((entry, at))
+            free.append(job)
+    return lanes
 
 
-def _commands(events: Sequence[tuple[Entry, float]], begin: float) -> Iterator[_Bar]:
-    """What took a time of its own: where two of them overlap, they ran side by side."""
-    for entry, at in events:
-        seconds, argv = entry.facts.get("seconds"), entry.facts.get("argv")
-        if isinstance(seconds, int | float) and isinstance(argv, list):
-            name = " ".join(map(str, argv[:4]))
-            yield _Bar(name=name, inner=True, begin=max(at - seconds, begin), end=at)
-
-
-def _name(bar: _Bar) -> Content:
-    return element("span", code(bar.name), class_="inner") if bar.inner else bar.name
-
-
-def _drawn(bar: _Bar, whole: float) -> Markup:
-    """Decoration: the two columns behind it say the same."""
+def _drawn(lanes: Sequence[Sequence[_Job]], begin: float, length: float, height: int, kind: str) -> Markup:
+    """Decoration: the other columns, and the table of jobs, say the same."""
+    scale = 100 / (length or 1.0)
     shapes = [
         element(
             "rect",
-            x=f"{100 * bar.begin / whole:.2f}%",
-            width=f"{max(100 * (bar.end - bar.begin) / whole, 0.3):.2f}%",
-            height="14",
-            class_="inner" if bar.inner else "stage",
+            element("title", f"{job.name}: {job.end - job.begin:.3f} s"),
+            x=f"{min(scale * (job.begin - begin), 99.5):.2f}%",
+            y=str(number * height),
+            width=f"{max(scale * (job.end - job.begin), 0.5):.2f}%",
+            height=str(height - 1),
+            class_=kind,
         )
+        for number, lane in enumerate(lanes)
+        for job in lane
     ]
-    shapes += [
-        element("rect", x=f"{100 * mark / whole:.2f}%", width="1", height="14", class_="mark") for mark in bar.marks
-    ]
-    return element("svg", *shapes, width="100%", height="14", aria_hidden="true", focusable="false")
+    high = str(max(len(lanes), 1) * height)
+    return element("svg", *shapes, width="100%", height=high, aria_hidden="true", focusable="false")
 
 
-def _moment(entry: Entry) -> datetime | None:
+def _moment(text: str) -> datetime | None:
     """A log may hold a time that is none: its text is shown in the log, its place here is not."""
     try:
-        return datetime.strptime(entry.time, "%Y-%m-%dT%H:%M:%S.%fZ")
+        moment = datetime.fromisoformat(text)
     except ValueError:
         return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-import subprocess
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
-from pathlib import Path
+from typing import Any
 
-import pytest
-from builders.clients import need
 from builders.release_story import facts
 
+from pipeline.journal import BEGINNING, Entry
 from pipeline.report import Finding, build, generator_of
+from pipeline.report.timeline import timeline
 
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
+HOSTILE += "<a href='javascript:document.title=1'>javascript:document.title='owned'</a>"
 HOSTILE += "'\"--><svg onload=alert(1)>&#60;b\u202egnp.exe\0\x1b[31m"
 
 
@@ -88,6 +90,89 @@ def test_a_cdhash_that_is_not_ours_is_marked() -> None:
     assert "not ours" in build(facts(products=1, lines=20, notary={archive["sha256"]: foreign})).decode()
 
 
+def test_code_inside_an_app_is_ours() -> None:
+    """The notary lists the code inside an app too: known to the audit it is ours; else it is marked, on both sides."""
+    story = facts(products=1, lines=20)
+    assert story.manifest is not None
+    (app,) = [one for one in story.manifest["artifacts"] if one["kind"] == "app"]
+    archive = next(one for one in story.manifest["artifacts"] if one["kind"] == "archive")
+    archive["contents"] = ["universal/agent0", app["path"]]
+    log = story.notary[archive["sha256"]]
+    listed = log.ticket_contents or ()
+    inside = replace(listed[0], path="agent0.app/Contents/Frameworks/X", cdhash="cd" * 20)
+    more = {archive["sha256"]: replace(log, ticket_contents=(*listed, inside))}
+    nested = {app["path"]: {"Contents/Frameworks/X": {"x86_64": "cd" * 20}}}
+    assert "not ours" in build(facts(products=1, lines=20, manifest=story.manifest, notary=more)).decode()
+    page = build(facts(products=1, lines=20, manifest=story.manifest, notary=more, nested=nested)).decode()
+    assert "not ours" not in page
+    assert f"{app['path']}/Contents/Frameworks/X" in page
+    assert f"Each of the {len(listed) + 1} CDHashes that it lists is ours" in page
+    page = build(facts(products=1, lines=20, manifest=story.manifest, nested=nested)).decode()
+    assert "ours, not listed" in page
+
+
+def entry(event: str, at: float, **facts: Any) -> Entry:
+    artifact, stage = facts.pop("artifact", None), facts.pop("stage", "sign")
+    moment = (datetime(2026, 11, 21, tzinfo=UTC) + timedelta(seconds=at)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    told: dict[str, Any] = {"event": event, "time": moment, "stage": stage, "artifact": artifact, "facts": facts}
+    return Entry(line=1, seq=1, run="run", previous=BEGINNING, hash="00" * 32, **told)
+
+
+def test_the_timeline_shows_what_ran_side_by_side() -> None:
+    """Jobs that overlap stand in lanes of their own, those that follow each other share one; each has its place."""
+    lines = [
+        entry("began", 10.0),
+        entry("signed", 12.0, artifact="a", seconds=2.0),
+        entry("signed", 12.5, artifact="b", seconds=2.0),
+        entry("ran", 14.0, argv=["codesign", "-s", "x", "-v", "y"], seconds=2.0),
+        entry("done", 14.0, seconds=4.0),
+        entry("began", 14.0, stage="notarize"),
+        entry(
+            "accepted",
+            34.0,
+            stage="notarize",
+            artifact="zip",
+            times={"submitting": "2026-11-20T00:00:00+00:00", "accepted": "2026-11-21T00:00:24+00:00"},
+        ),
+        entry("failed", 34.0, stage="notarize"),
+    ]
+    page = timeline(lines)
+    assert "3, up to 2 at once" in page
+    lanes = re.findall(r'<rect x="([\d.]+)%" y="(\d+)" width="([\d.]+)%" height="\d+" class="job"><title>(\w+)', page)
+    assert lanes == [
+        ("0.00", "0", "50.00", "a"),
+        ("50.00", "0", "50.00", "codesign"),
+        ("12.50", "7", "50.00", "b"),
+        # A submission of an earlier run is shown from where this run took it up.
+        ("0.00", "0", "50.00", "zip"),
+    ]
+    for words in ("codesign -s x -v", "notarize (failed)", "Each of the 4 jobs"):
+        assert words in page
+    assert "sign (cut)" in timeline(lines[:3])
+    assert "2, one after another" in timeline([lines[0], lines[1], lines[3], lines[4]])
+
+
+def test_what_changed_alike_is_told_once() -> None:
+    """One change in many places is one row; sizes come last."""
+    places = [f"arm64/tool{number}" for number in range(5)]
+    rows = [{"where": place, "what": "flags", "before": "", "after": "runtime"} for place in places]
+    rows = [{"where": "dist/x", "what": "size", "before": "1", "after": "2"}, *rows]
+    story = facts(products=1, lines=20)
+    assert story.manifest is not None
+    story.manifest["changes"]["changes"] = rows
+    page = build(story).decode().partition("Since the previous release")[2].partition("<h2")[0]
+    assert page.count('<th scope="row">') == 2
+    assert page.index("flags") < page.index("size")
+    assert all(place in page for place in places)
+    assert "5 places" in page
+
+
+def test_nothing_moves() -> None:
+    """Who asked for less motion has none to fear."""
+    style = build(facts(lines=20)).decode().partition("<style>")[2].partition("</style>")[0]
+    assert not re.search("animation|transition|smooth|@keyframes", style)
+
+
 def test_nothing_is_loaded_and_nothing_runs() -> None:
     """No script, no address of anything elsewhere, no inline style or handler; a policy that forbids them besides."""
     reader = read(build(facts(lines=50)))
@@ -136,30 +221,7 @@ def test_a_screen_reader_finds_its_way() -> None:
     assert labels == re.findall(r'<h2 id="(\w+)">', page)
     assert reader.elements.count("caption") == reader.elements.count("table")
     assert len(re.findall(r"<th(?! scope)[ >]", page)) == 0
-    assert reader.elements.count("svg") == page.count('<svg width="100%" height="14" aria-hidden="true"')
-    assert reader.elements.count("table") == page.count('role="region"') == page.count('tabindex="0"')
+    assert reader.elements.count("svg") == len(re.findall(r'<svg width="100%" height="\d+" aria-hidden="true"', page))
+    assert reader.elements.count("table") == page.count('role="group"') == page.count('tabindex="0"')
+    assert re.findall(r'<a href="#(\w+)">', page) == labels
     assert '<html lang="en">' in page
-
-
-@pytest.mark.chromium
-def test_chromium_shows_it_and_runs_nothing(tmp_path: Path) -> None:
-    """A real browser applies the style, refuses nothing, and no hostile text gets to run."""
-    browser = need("chromium", "chromium-browser", "google-chrome")
-    path = tmp_path / "report.html"
-    path.write_bytes(build(facts(products=1, lines=60, hostile=HOSTILE)))
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
-    picture = tmp_path / "report.png"
-    for wish in ([f"--screenshot={picture}", "--window-size=1200,900"], ["--dump-dom"]):
-        ran = subprocess.run(
-            [browser, *flags, "--enable-logging=stderr", "--v=0", *wish, path.as_uri()],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=True,
-        )
-        assert "Refused to" not in ran.stderr
-        assert "Content Security Policy" not in ran.stderr
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    assert "<title>owned</title>" not in ran.stdout
-    assert "<script" not in ran.stdout
-    assert 'class="badge good"' in ran.stdout
