@@ -31,6 +31,8 @@ BEGINNING = "0" * 64
 LARGEST = 1024 * 1024 * 1024
 LOG = "audit.jsonl"
 TORN = "torn"
+MISSING = "missing"
+"""A manifest that an earlier line records is no longer there, or never was."""
 
 _OWN = frozenset({"schema", "run", "seq", "time", "stage", "event", "artifact", "previous", "hash"})
 
@@ -80,13 +82,21 @@ class Journal:
         if _OWN & facts.keys():
             raise ReleaseError(f"facts of a log line cannot be called {', '.join(sorted(_OWN & facts.keys()))}")
         with self._lock:
-            if not self._at_end:
-                self._find_end()
-            if self._torn:
-                self._append(TORN, {"bytes": base64.b64encode(self._torn).decode()})
-                self._torn = b""
+            self._seal()
             named = {"stage": stage, "artifact": artifact}
             return self._append(event, {name: text for name, text in named.items() if text is not None} | facts)
+
+    def seal(self) -> None:
+        """Account for what a crash left of a line, if it left something: the chain holds again on return."""
+        with self._lock:
+            self._seal()
+
+    def _seal(self) -> None:
+        if not self._at_end:
+            self._find_end()
+        if self._torn:
+            self._append(TORN, {"bytes": base64.b64encode(self._torn).decode()})
+            self._torn = b""
 
     def _find_end(self) -> None:
         data = self._files.read(self._path, limit=LARGEST) if self._path.exists() else b""

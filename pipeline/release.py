@@ -20,7 +20,7 @@ from pipeline import manifest, provenance, records
 from pipeline.checkout import Facts
 from pipeline.comparison import compare
 from pipeline.errors import ConfigurationError, VerificationError
-from pipeline.journal import LARGEST, LOG, verify_chain
+from pipeline.journal import LARGEST, LOG, MISSING, verify_chain
 from pipeline.model import STAPLED_TICKET, Artifact, Built, Configuration, Plan, StapleStatus, World
 from pipeline.stages import app, archive, build_thin, built, notarize, package, sign, staple, universal, verify
 from pipeline.stages.context import Context, Stage
@@ -216,6 +216,8 @@ def finish(context: Context, plan: Plan, signer: provenance.Signer | None = None
 
     `signer` will sign the provenance, which `attest` writes.
     """
+    _retire(context)
+    _tell_missing(context)
     document = manifest.build(
         plan,
         head=context.journal.head,
@@ -227,10 +229,26 @@ def finish(context: Context, plan: Plan, signer: provenance.Signer | None = None
     document["changes"] = _changes(context, plan, document)
     data = manifest.to_bytes(document)
     # The log first: a kill between the two leaves a run without a manifest, never a manifest that no line names.
-    _retire(context)
     head = context.journal.record("finished", manifest=hashlib.sha256(data).hexdigest(), version=plan.version)
     manifest.save(context.host.files, context.folder, data)
     return head
+
+
+def _tell_missing(context: Context) -> None:
+    """A manifest that a run recorded and that is not here: a kill kept it from being written, or it was taken away.
+
+    Said once, in a line of its own; `audit` refuses a folder that lacks one in silence.
+    """
+    files, folder = context.host.files, context.folder
+    context.journal.seal()
+    entries = verify_chain(files.read(folder / LOG, limit=LARGEST), LOG) if (folder / LOG).is_file() else ()
+    told = {entry.facts.get("manifest") for entry in entries if entry.event == MISSING}
+    here = {files.sha256(path) for path in (folder / manifest.HISTORY).glob("*.json")}
+    for entry in entries:
+        digest = entry.facts.get("manifest")
+        if entry.event == "finished" and digest not in here | told:
+            words = "a crash came before it was written, or it was taken away"
+            context.journal.record(MISSING, manifest=digest, version=entry.facts.get("version"), words=words)
 
 
 def _retire(context: Context) -> None:

@@ -108,6 +108,7 @@ def run(context: Context, plan: Plan) -> Plan:
         product = plan.product(tool.product)
         if product.app is None:
             continue
+        event = context.timed(NAME)
         bundle = work / "unsigned" / f"{product.name}.app"
         _lay_out(files, bundle, product, context.path(tool), plan.version)
         signed = work / "signed" / bundle.name
@@ -130,7 +131,7 @@ def run(context: Context, plan: Plan) -> Plan:
             size=sum(entry.stat().st_size for entry in output.rglob("*") if entry.is_file() and not entry.is_symlink()),
             slices=slices,
         )
-        context.event(NAME)(
+        event(
             "sealed",
             artifact=artifact.path,
             sha256=artifact.sha256,

@@ -32,6 +32,7 @@ def run(context: Context, plan: Plan) -> Plan:
         groups = {f"{ship.path.rpartition('/')[2]}-{ending}": (ship,) for ship in ships}
 
     def write(name: str, contents: tuple[Artifact, ...]) -> Artifact:
+        event = context.timed(NAME)
         output = context.folder / "archives" / name
         members = {ship.path.rpartition("/")[2]: context.path(ship) for ship in contents}
         write_zip(context.host.files, output, members, plan.source_epoch)
@@ -43,7 +44,7 @@ def run(context: Context, plan: Plan) -> Plan:
             size=output.stat().st_size,
             contents=tuple(ship.path for ship in contents),
         )
-        context.event(NAME)("archived", artifact=artifact.path, sha256=artifact.sha256, contents=artifact.contents)
+        event("archived", artifact=artifact.path, sha256=artifact.sha256, contents=artifact.contents)
         return artifact
 
     jobs = [partial(write, name, contents) for name, contents in groups.items()]

@@ -31,6 +31,8 @@ class Log(Protocol):
 
     def record(self, event: str, *, stage: str | None = None, artifact: str | None = None, **facts: object) -> str: ...
 
+    def seal(self) -> None: ...
+
 
 class SilentLog:
     """For commands that only look: they leave no trace."""
@@ -40,6 +42,9 @@ class SilentLog:
 
     def record(self, event: str, *, stage: str | None = None, artifact: str | None = None, **facts: object) -> str:
         return ""
+
+    def seal(self) -> None:
+        pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +89,19 @@ class Context:
 
         def write(event: str, artifact: str | None = None, **facts: object) -> object:
             return self.journal.record(event, stage=stage, artifact=artifact, **facts)
+
+        return write
+
+    def timed(self, stage: str) -> Callable[..., object]:
+        """As `event`, for a job that begins now: each event tells for how many `seconds` the job has run.
+
+        By them the log shows what ran side by side.
+        """
+        event, began = self.event(stage), self.host.clock.monotonic()
+
+        def write(name: str, artifact: str | None = None, **facts: object) -> object:
+            seconds = round((self.host.clock.monotonic() - began).total_seconds(), 3)
+            return event(name, artifact=artifact, seconds=seconds, **facts)
 
         return write
 

@@ -37,6 +37,7 @@ def run(context: Context, plan: Plan) -> Plan:
     ending = f"{plan.version}-macos-universal{plan.configuration.suffix}.zip"
 
     def write(product: str) -> Artifact:
+        event = context.timed(NAME)
         ships = [ship for ship in plan.of(Kind.UNIVERSAL, Kind.APP, debug=False) if ship.product == product]
         name = f"{product}-{ending}"
         output = context.folder / "dist" / name
@@ -50,7 +51,7 @@ def run(context: Context, plan: Plan) -> Plan:
             size=output.stat().st_size,
             contents=tuple(ship.path for ship in ships),
         )
-        context.event(NAME)("packaged", artifact=artifact.path, sha256=artifact.sha256, contents=artifact.contents)
+        event("packaged", artifact=artifact.path, sha256=artifact.sha256, contents=artifact.contents)
         return artifact
 
     packages = side_by_side(context, NAME, (partial(write, product.name) for product in plan.configuration.products))

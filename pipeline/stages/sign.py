@@ -34,9 +34,8 @@ def options(context: Context, plan: Plan) -> Mapping[str, object]:
 
 
 def run(context: Context, plan: Plan) -> Plan:
-    event = context.event(NAME)
-
     def sign(built: Built) -> Artifact:
+        event = context.timed(NAME)
         product = plan.product(built.product)
         name = f"DEBUG_{product.name}" if built.debug else product.name
         output = context.folder / built.arch / name

@@ -22,9 +22,8 @@ def options(context: Context, plan: Plan) -> Mapping[str, object]:
 
 
 def run(context: Context, plan: Plan) -> Plan:
-    event = context.event(NAME)
-
     def join(product: str, debug: bool, thins: tuple[Artifact, ...]) -> Artifact:
+        event = context.timed(NAME)
         name = f"DEBUG_{product}" if debug else product
         output = context.folder / "universal" / name
         contents = Contents()

@@ -136,6 +136,7 @@ class Toolchain(Protocol):
     def try_out(self, path: Path, slices: Sequence[Slice], version: str) -> Tried:
         """Gatekeeper's word on something notarized, and each slice started.
 
-        VerificationError where it is refused or does not run. What this host cannot try is not tried, and said so.
+        VerificationError where it is refused or does not run. What this host cannot try is not
+        tried: its text begins with "not".
         """
         ...

@@ -148,7 +148,7 @@ class PortableToolchain:
             self._host,
             services.notary,
             services.credentials,
-            submittable(archives),
+            submittable(archives, event),
             folder,
             self.wait_policy,
             wait,

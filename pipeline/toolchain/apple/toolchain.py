@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -76,7 +77,8 @@ class AppleToolchain:
 
     @cached_property
     def _versions(self) -> Mapping[str, str]:
-        return {**self._engine.versions(), **versions_of(self._tools)}
+        # No event of the release: a stage that begins tells them, and a run that does nothing leaves the log alone.
+        return {**self._engine.versions(), **versions_of(replace(self._tools, record=lambda *_, **__: None))}
 
     def compiler(self) -> Mapping[str, str]:
         return self._engine.compiler()
@@ -149,7 +151,7 @@ class AppleToolchain:
             verdicts = notary.notarize_with_tool(
                 self._host,
                 notary.NotaryTool(self._notarytool, self._access(work)),
-                submittable(archives),
+                submittable(archives, event),
                 folder,
                 self._engine.wait_policy,
                 wait,
