@@ -16,7 +16,7 @@ from typing import Any
 
 from pipeline.disk import Contents, code_hashes, tree_digest
 from pipeline.disk.archive import demand_members
-from pipeline.errors import VerificationError
+from pipeline.errors import ReleaseError, VerificationError
 from pipeline.launchd import JobFile, parse_job, program_of
 from pipeline.launchd import judge as judge_jobs
 from pipeline.model import STAPLED_TICKET, Artifact, Kind, NotarizationStatus, Plan, Slice, StapleStatus
@@ -41,12 +41,18 @@ def options(context: Context, plan: Plan) -> Mapping[str, object]:
 
 
 def run(context: Context, plan: Plan) -> Plan:
-    judged = judge(context, plan)
+    return demand(plan, judge(context, plan))
+
+
+def demand(plan: Plan, judged: Sequence[Judged]) -> Plan:
+    """The plan with what could not be tried. Raises the first error."""
     for one in judged:
         if one.error is not None:
             raise one.error
-    not_run = {one.name: one.not_run for one in judged}
-    return plan.with_artifacts(*(replace(one, not_run=not_run[one.path]) for one in plan.artifacts))
+    tried = {one.name: one.tried for one in judged}
+    return plan.with_artifacts(
+        *(replace(one, not_run=told.not_run if (told := tried[one.path]) else ()) for one in plan.artifacts)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +62,10 @@ class Judged:
     name: str
     """An artifact's path."""
     kind: str
-    error: VerificationError | None
+    error: ReleaseError | None
     seconds: float
-    not_run: tuple[str, ...] = ()
-    """Slices that could not be started: each with the reason. Neither good nor bad."""
+    tried: Tried | None = None
+    """What came of starting it; None for what is not started."""
 
 
 def judge(context: Context, plan: Plan) -> list[Judged]:
@@ -86,14 +92,14 @@ def _judge(context: Context, name: str, kind: str, verify: Callable[[], Tried | 
     tried = None
     try:
         tried = verify()
-    except VerificationError as caught:
+    except ReleaseError as caught:
         error = caught
     seconds = (context.host.clock.monotonic() - began).total_seconds()
-    return Judged(name=name, kind=kind, error=error, seconds=seconds, not_run=tried.not_run if tried else ())
+    return Judged(name=name, kind=kind, error=error, seconds=seconds, tried=tried)
 
 
 def _verify(context: Context, plan: Plan, artifact: Artifact) -> Tried | None:
-    path = context.path(artifact)
+    event, path = context.timed(NAME), context.path(artifact)
     if not path.exists():
         raise VerificationError("is missing", where=artifact.path)
     contents = Contents()
@@ -110,7 +116,7 @@ def _verify(context: Context, plan: Plan, artifact: Artifact) -> Tried | None:
         context.event(NAME)("tried", artifact=artifact.path, **tried.said)
     # Last, because whatever was found before says more precisely what is wrong.
     _demand_digest(plan, artifact, path, contents)
-    context.event(NAME)("verified", artifact=artifact.path, sha256=artifact.sha256)
+    event("verified", artifact=artifact.path, sha256=artifact.sha256)
     return tried
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline import manifest
 from pipeline import release as order
-from pipeline.errors import ConfigurationError, MalformedFile
+from pipeline.errors import ConfigurationError, MalformedFile, ReleaseError
 from pipeline.host import Host
 from pipeline.model import Artifact, Kind, Plan, World
 from pipeline.notary import Records, describe_submission
@@ -43,12 +43,16 @@ def release(host: Host, path: str | None, *, as_json: bool, dry: bool, allow_dir
         _tell_ci(host, context, plan)
         if finished:
             host.console.say("nothing to do: every stage is done, and its outputs are as it left them")
+            host.console.say(f"log: {context.folder / 'audit.jsonl'}, newest line {context.journal.head}")
         _summarise(host, context, plan, as_json=as_json)
 
 
 def one_stage(
     host: Host, path: str | None, name: str, *, as_json: bool, dry: bool, allow_dirty: bool, junit: str | None = None
 ) -> None:
+    if junit is not None and not dry:
+        # What an earlier run found speaks no longer, whatever becomes of this one.
+        host.files.remove(Path(junit).absolute())
     configuration = configuration_of(host, path)
     looks_only = name == "verify"
     with assembled(host, configuration, writes=not (dry or looks_only), allow_dirty=allow_dirty) as (context, plan):
@@ -56,17 +60,14 @@ def one_stage(
         if dry:
             _show_steps(context, plan, as_json=as_json, only=name)
             return
-        plan = order.left_by(context, plan, name, trusting=looks_only)
-        if junit is not None:
-            # Before anything is raised: a failed verification is what the file is for.
-            judged = verify.judge(context, plan)
-            host.files.write(Path(junit).absolute(), ci.junit(f"{configuration.release} {plan.version}", judged))
-        stage = order.STAGES[order.NAMES.index(name)]
-        after = stage.run(context, plan) if looks_only else order.run_stage(context, plan, stage, "asked for")
         if looks_only:
+            after = _verified(context, plan, Path(junit).absolute() if junit else None)
             host.console.say(f"verified: {len(after.artifacts)} artifacts, every byte")
             for words in _skipped(after):
                 host.console.say(words)
+        else:
+            plan = order.left_by(context, plan, name)
+            after = order.run_stage(context, plan, order.STAGES[order.NAMES.index(name)], "asked for")
         changed = [artifact for artifact in after.artifacts if looks_only or artifact not in plan.artifacts]
         built = [manifest.built_to_json(one) for one in after.builds if one not in plan.builds]
         if as_json:
@@ -76,6 +77,20 @@ def one_stage(
             for one in built:
                 host.console.result(f"{one['path']}  {one['sha256']}")
             _table(host, changed)
+
+
+def _verified(context: Context, plan: Plan, junit: Path | None) -> Plan:
+    """`junit`: where the results go before anything is raised: a failed verification is what the file is for."""
+    judged: list[verify.Judged] = []
+    try:
+        plan = order.left_by(context, plan, verify.NAME, trusting=True)
+        judged = verify.judge(context, plan)
+    except ReleaseError as error:
+        judged = [verify.Judged(name="the stages before", kind="release", error=error, seconds=0.0)]
+    if junit is not None:
+        name = f"{plan.configuration.release} {plan.version}"
+        context.host.files.write(junit, ci.junit(name, judged, context.host.clock.now()))
+    return verify.demand(plan, judged)
 
 
 def status(host: Host, path: str | None, *, as_json: bool) -> None:

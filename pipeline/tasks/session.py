@@ -84,6 +84,10 @@ def _leave(host: Host, error: ReleaseError, debug: bool) -> None:
             host.console.annotate("error", str(one), one.where or type(one).__name__)
     except BrokenPipeError:
         _print_nothing_more()
+    if host.console.in_workflow:
+        from pipeline.tasks import ci
+
+        ci.summarise(host, f"Failed with exit code {error.exit_code}", [str(one) for one in error.parts])
     raise Exit(code=error.exit_code)
 
 

@@ -50,12 +50,15 @@ class Notarized:
     """As the notary gave it, parsed and not judged: the notarize stage holds it against what was signed."""
 
 
+NOT = "not "
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
     """What came of trying something out: Gatekeeper's word and each slice's start."""
 
     said: Mapping[str, str]
-    """"gatekeeper" or an architecture → what came of it."""
+    """"gatekeeper" or an architecture → what came of it; it begins with NOT where it was not tried."""
     not_run: tuple[str, ...] = ()
     """Architectures that could have been started on this host, and were not: each with the reason."""
 
