@@ -15,9 +15,12 @@ from pipeline.audit.attested import judge_provenance
 from pipeline.audit.evidence import Evidence, read_evidence
 from pipeline.audit.gate import objections
 from pipeline.audit.outputs import judge_outputs
+from pipeline.audit.proof import anchors_of
 from pipeline.audit.story import AuditReport, Told
+from pipeline.codesign.certificates import Anchors
 from pipeline.errors import ConfigurationError, ReleaseError, VerificationError
 from pipeline.host import Host
+from pipeline.identity import APPLE_ANCHORS
 from pipeline.model import World
 
 __all__ = ["AuditReport", "audit"]
@@ -36,18 +39,25 @@ class Findings(VerificationError):
 
 
 def audit(
-    host: Host, folder: Path, *, head: str | None = None, gate: bool = False, key: bytes | None = None
+    host: Host,
+    folder: Path,
+    *,
+    head: str | None = None,
+    gate: bool = False,
+    key: bytes | None = None,
+    apple: Anchors = APPLE_ANCHORS,
 ) -> AuditReport:
     """Judge an output folder and tell its story.
 
-    `head`: the hash that the log's newest line must have. `gate`: accept only what may be published. `key`: PEM of the
-    public key or certificate that the provenance must be signed with. Raises VerificationError that says where, of
-    several findings each one (`parts`); ConfigurationError where there is no such folder.
+    `head`: the hash that the newest line of the log must have. `gate`: accept only what may be published. `key`: PEM of
+    the public key or certificate that the provenance must be signed with. `apple`: the roots that code and tickets of a
+    real release have to lead to. Raises VerificationError that says where, of several findings each one (`parts`);
+    ConfigurationError where there is no such folder.
     """
     if not folder.is_dir():
         raise ConfigurationError("no such folder", where=str(folder), remedy="run invoke release, or name another")
     evidence = read_evidence(host, folder, head)
-    told, findings = judge_outputs(host, folder, evidence)
+    told, findings = judge_outputs(host, folder, evidence, anchors_of(host, folder, evidence, apple))
     attested: tuple[str, ...] = ()
     try:
         attested = judge_provenance(host, folder, evidence, key)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline import manifest, provenance
 from pipeline.audit.evidence import Evidence
-from pipeline.errors import VerificationError
+from pipeline.errors import HostRefused, MalformedFile, VerificationError
 from pipeline.host import Host
 
 
@@ -30,7 +30,12 @@ def judge_provenance(host: Host, folder: Path, evidence: Evidence, key: bytes | 
         return ("none was made",)
     payload = host.files.read(folder / provenance.STATEMENT)
     data = host.files.read(folder / manifest.NAME)
-    if payload != provenance.statement(host.files, folder, data, evidence.entries):
+    try:
+        expected_payload = provenance.statement(host.files, folder, data, evidence.entries)
+    except (MalformedFile, HostRefused) as error:
+        words = f"cannot be held against what it tells of: {error}"
+        raise VerificationError(words, where=provenance.STATEMENT) from error
+    if payload != expected_payload:
         raise VerificationError("is not what manifest, log and files say", where=provenance.STATEMENT)
     if not key_id:
         _demand_unsigned(key)

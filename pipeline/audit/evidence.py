@@ -12,7 +12,7 @@ from pipeline import manifest
 from pipeline.audit.story import Run
 from pipeline.errors import VerificationError
 from pipeline.host import Host
-from pipeline.journal import LARGEST, LOG, TORN, Entry, verify_chain
+from pipeline.journal import LARGEST, LOG, MISSING, TORN, Entry, verify_chain
 from pipeline.model import Artifact
 
 FINISHED = "finished"
@@ -30,7 +30,7 @@ class Evidence:
     earlier: tuple[str, ...]
     """Names of the files in history/, each recorded by a run."""
     lost: tuple[str, ...]
-    """Earlier manifests that runs recorded and that are not here: removed, or never written because of a crash."""
+    """Earlier manifests that are not here, and of which the log says so: removed, or kept back by a crash."""
 
 
 def read_evidence(host: Host, folder: Path, head: str | None) -> Evidence:
@@ -45,13 +45,14 @@ def read_evidence(host: Host, folder: Path, head: str | None) -> Evidence:
     data = host.files.read(folder / manifest.NAME)
     document = manifest.from_bytes(data)
     _demand_recorded(entries, hashlib.sha256(data).hexdigest(), document)
+    earlier, lost = _history(host, folder, entries)
     return Evidence(
         entries=entries,
         manifest=document,
         artifacts=tuple(manifest.artifact_from_json(artifact) for artifact in document["artifacts"]),
         runs=tuple(_runs(entries)),
-        earlier=_history(host, folder, entries),
-        lost=_lost(host, folder, entries),
+        earlier=earlier,
+        lost=lost,
     )
 
 
@@ -82,30 +83,38 @@ def _demand_recorded(entries: tuple[Entry, ...], sha256: str, document: dict[str
         raise VerificationError(
             f"is an earlier one: line {finished[-1].line} of {LOG} records a newer", where=manifest.NAME
         )
-    began = next((entry for entry in entries[following.seq :] if entry.event == BEGAN), None)
-    if began is not None:
-        raise VerificationError(
-            f"is not of what lies here: a stage began after it (line {began.line} of {LOG})", where=manifest.NAME
-        )
+    if following is not entries[-1]:
+        after = entries[following.seq]
+        what = "a stage began after it" if after.event == BEGAN else f"the log goes on after it with {after.event!r}"
+        raise VerificationError(f"is not of what lies here: {what} (line {after.line} of {LOG})", where=manifest.NAME)
 
 
-def _history(host: Host, folder: Path, entries: tuple[Entry, ...]) -> tuple[str, ...]:
-    recorded = {entry.facts.get("manifest") for entry in entries if entry.event == FINISHED}
-    paths = sorted((folder / manifest.HISTORY).glob("*.json"))
-    for path in paths:
-        if host.files.sha256(path) not in recorded:
-            raise VerificationError("is not as any run recorded it", where=f"{manifest.HISTORY}/{path.name}")
-    return tuple(path.name for path in paths)
-
-
-def _lost(host: Host, folder: Path, entries: tuple[Entry, ...]) -> tuple[str, ...]:
-    here = {host.files.sha256(path) for path in (folder / manifest.HISTORY).glob("*.json")}
+def _history(host: Host, folder: Path, entries: tuple[Entry, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the earlier manifests, and what the log itself tells to be missing; what it does not tell is refused."""
     finished = [entry for entry in entries if entry.event == FINISHED]
-    return tuple(
-        f"{entry.facts.get('version')} (line {entry.line})"
-        for entry in finished[:-1]
-        if entry.facts.get("manifest") not in here
-    )
+    recorded = {entry.facts.get("manifest") for entry in finished[:-1]}
+    place = folder / manifest.HISTORY
+    here: dict[str, str] = {}
+    for path in sorted(place.iterdir()) if place.is_dir() else ():
+        where = f"{manifest.HISTORY}/{path.name}"
+        if path.is_symlink() or not path.is_file():
+            raise VerificationError("is not a file", where=where)
+        digest = host.files.sha256(path)
+        if digest not in recorded:
+            raise VerificationError("is not as any run recorded it", where=where, remedy="keep it elsewhere")
+        if digest in here:
+            raise VerificationError(f"is a copy of {here[digest]}", where=where, remedy="keep it elsewhere")
+        here[digest] = path.name
+    told = {entry.facts.get("manifest") for entry in entries if entry.event == MISSING}
+    gone = [entry for entry in finished[:-1] if entry.facts.get("manifest") not in here]
+    for entry in gone:
+        if entry.facts.get("manifest") not in told:
+            raise VerificationError(
+                f"the manifest of {entry.facts.get('version')} is missing: line {entry.line} of {LOG} records it",
+                where=manifest.HISTORY,
+                remedy="put it back; the next release that is made here tells in the log that it is gone",
+            )
+    return tuple(here.values()), tuple(f"{entry.facts.get('version')} (line {entry.line})" for entry in gone)
 
 
 def _last(entries: tuple[Entry, ...]) -> str:

@@ -9,20 +9,30 @@ from pathlib import Path
 
 from pipeline import manifest
 from pipeline.audit.evidence import Evidence
-from pipeline.audit.proof import Proof, anchors_of
+from pipeline.audit.proof import Nested, Proof
 from pipeline.audit.story import Told
+from pipeline.audit.submissions import SUBMISSIONS, judge_submissions
+from pipeline.codesign.certificates import Anchors
 from pipeline.disk import Contents, tree_digest
 from pipeline.disk.archive import demand_members
 from pipeline.errors import HostRefused, MalformedFile, VerificationError
 from pipeline.host import Host
+from pipeline.journal import LOG
 from pipeline.model import STAPLED_TICKET, Artifact, Built, Kind
+from pipeline.provenance import ENVELOPE, STATEMENT
 
-# Where a release puts what it makes; what lies elsewhere in the folder (caches, records, keys) is not part of it.
+# Where a release puts what it makes: every file in there is known to the manifest.
 _PLACES = ("unsigned", "x86_64", "arm64", "universal", "archives", "dist", "launchd")
+# What tells of it is judged for itself.
+_EVIDENCE = (LOG, manifest.NAME, manifest.REPORT, manifest.HISTORY, STATEMENT, ENVELOPE, SUBMISSIONS)
+# The pipeline's own state, of which nothing is concluded.
+_STATE = ("records", "rehearsal", "zig", ".lock", ".work")
 _SUMS = "SHA256SUMS"
 
 
-def judge_outputs(host: Host, folder: Path, evidence: Evidence) -> tuple[tuple[Told, ...], list[VerificationError]]:
+def judge_outputs(
+    host: Host, folder: Path, evidence: Evidence, anchors: Anchors
+) -> tuple[tuple[Told, ...], list[VerificationError]]:
     """What is to be told of each artifact that holds, and every finding; nothing stops at the first."""
     told: list[Told] = []
     findings: list[VerificationError] = []
@@ -37,7 +47,7 @@ def judge_outputs(host: Host, folder: Path, evidence: Evidence) -> tuple[tuple[T
             refused = VerificationError(error.message, where=error.where, remedy=error.remedy)
             findings.append(_placed(refused, folder, where))
 
-    proof = Proof(host=host, folder=folder, evidence=evidence, anchors=anchors_of(host, folder, evidence))
+    proof = Proof(host=host, folder=folder, evidence=evidence, anchors=anchors)
     builds = [manifest.built_from_json(entry) for entry in evidence.manifest.get("builds", [])]
     for built in builds:
         attempt(partial(_judge_built, host, folder, built), built.path)
@@ -46,9 +56,10 @@ def judge_outputs(host: Host, folder: Path, evidence: Evidence) -> tuple[tuple[T
     for artifact in evidence.artifacts:
         attempt(partial(_judge, host, folder, proof, artifact), artifact.path)
     findings += [
-        VerificationError("is not part of the release: no line of the manifest knows it", where=path)
+        VerificationError("is not part of the release: no line of the manifest knows it", where=_on_one_line(path))
         for path in _strangers(folder, evidence.artifacts, builds)
     ]
+    findings += judge_submissions(host, folder, evidence)
     return tuple(told), findings
 
 
@@ -65,16 +76,20 @@ def _judge(host: Host, folder: Path, proof: Proof, artifact: Artifact) -> Told:
     path = _plain(folder, artifact.path)
     words: tuple[str, ...] = ()
     not_judged: tuple[str, ...] = ()
+    nested: Nested = {}
     contents = Contents()
     # The digest comes last: what is found before it says more precisely what is wrong.
     if artifact.kind in (Kind.THIN, Kind.UNIVERSAL, Kind.APP):
-        words, not_judged = proof.of_code(artifact, path, contents)
+        words, not_judged, nested = proof.of_code(artifact, path, contents)
     elif artifact.kind is Kind.TICKET:
         words = proof.of_ticket(artifact, path)
     elif artifact.kind is Kind.ARCHIVE:
         words = proof.of_archive(artifact)
+        # Bundles were stapled after they had been archived.
+        stapled = frozenset(f"{one.rpartition('/')[2]}/{STAPLED_TICKET}" for one in artifact.contents)
+        demand_members(path, _members(folder, artifact), artifact.path, without=stapled)
     elif artifact.path.endswith(".zip"):
-        demand_members(path, {one.rpartition("/")[2]: folder / one for one in artifact.contents}, artifact.path)
+        demand_members(path, _members(folder, artifact), artifact.path)
         words = (f"holds {', '.join(artifact.contents)}, byte for byte",)
     if artifact.kind is Kind.APP:
         if not path.is_dir():
@@ -88,7 +103,18 @@ def _judge(host: Host, folder: Path, proof: Proof, artifact: Artifact) -> Told:
             raise VerificationError(f"has {path.stat().st_size} bytes, and {artifact.size} are recorded")
     if path.name == _SUMS:
         words = _judge_sums(host, path, proof)
-    return Told(path=artifact.path, kind=str(artifact.kind), sha256=artifact.sha256, words=words, not_judged=not_judged)
+    return Told(
+        path=artifact.path,
+        kind=str(artifact.kind),
+        sha256=artifact.sha256,
+        words=words,
+        nested=nested,
+        not_judged=not_judged,
+    )
+
+
+def _members(folder: Path, archive: Artifact) -> dict[str, Path]:
+    return {one.rpartition("/")[2]: folder / one for one in archive.contents}
 
 
 def _judge_sums(host: Host, path: Path, proof: Proof) -> tuple[str, ...]:
@@ -129,7 +155,9 @@ def _strangers(folder: Path, artifacts: tuple[Artifact, ...], builds: list[Built
     known = {artifact.path for artifact in artifacts} | {built.path for built in builds}
     known |= {f"unsigned/{built.arch}/build.json" for built in builds}
     bundles = {artifact.path for artifact in artifacts if artifact.kind is Kind.APP}
-    for place in sorted({*_PLACES, *(path.partition("/")[0] for path in known)}):
+    places = {*_PLACES, *(path.partition("/")[0] for path in known)}
+    yield from sorted({path.name for path in folder.iterdir()} - places - {*_EVIDENCE, *_STATE})
+    for place in sorted(places):
         if (folder / place).is_symlink() or (folder / place).is_file():
             if place not in known:
                 yield place
@@ -139,6 +167,11 @@ def _strangers(folder: Path, artifacts: tuple[Artifact, ...], builds: list[Built
             links = [name for name in names if (Path(here) / name).is_symlink()]
             yield from sorted(path for name in files + links if (path := (inside / name).as_posix()) not in known)
             names[:] = sorted(name for name in names if (inside / name).as_posix() not in bundles)
+
+
+def _on_one_line(path: str) -> str:
+    """A stranger's name, in which no line end can begin a line of our own."""
+    return path if path.isprintable() else path.encode("unicode_escape").decode()
 
 
 def _placed(error: VerificationError, folder: Path, where: str) -> VerificationError:

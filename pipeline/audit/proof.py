@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline import disk, manifest, notary, tickets
 from pipeline.audit.evidence import Evidence
+from pipeline.audit.submissions import SUBMISSIONS
 from pipeline.codesign.certificates import Anchors
 from pipeline.codesign.origin import verify_origin
 from pipeline.codesign.verified import VerifiedSlice
 from pipeline.errors import MalformedFile, VerificationError
 from pipeline.host import Host
-from pipeline.identity import APPLE_ANCHORS, load_anchors
-from pipeline.journal import Entry
+from pipeline.identity import load_anchors
 from pipeline.macho import read_slices
 from pipeline.model import STAPLED_TICKET, Artifact, Kind, NotarizationStatus, Slice, StapleStatus, World
 from pipeline.toolchain.slices import recorded_slices
@@ -22,12 +22,14 @@ from pipeline.toolchain.slices import recorded_slices
 # A rehearsal's roots, public, beside its keys.
 _ANCHORS = "rehearsal/anchors"
 
+Nested = Mapping[str, Mapping[str, str]]
+"""Path inside an app → architecture → CDHash."""
 
-def anchors_of(host: Host, folder: Path, evidence: Evidence) -> Anchors:
+
+def anchors_of(host: Host, folder: Path, evidence: Evidence, apple: Anchors) -> Anchors:
     """Apple's roots, or in a rehearsal its own: they show that its files belong together, and nothing more."""
     if evidence.manifest["world"] != World.REHEARSAL:
-        return APPLE_ANCHORS
-
+        return apple
     if not (folder / _ANCHORS).is_dir():
         raise VerificationError(
             "is missing: the rehearsal's own roots, which its signatures lead to", where=_ANCHORS, remedy="copy it too"
@@ -47,10 +49,10 @@ class Proof:
 
     def of_code(
         self, artifact: Artifact, path: Path, contents: disk.Contents
-    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    ) -> tuple[tuple[str, ...], tuple[str, ...], Nested]:
         """Every digest and signature holds, the slices are the recorded ones, and so is what the notary said.
 
-        Returns the words of it, and what was not judged. What is read goes into `contents`.
+        Returns the words of it, what was not judged, and the code inside an app. What is read goes into `contents`.
         """
         slices = disk.verify_path(path, anchors=self.anchors, strict_padding=True, contents=contents)
         found = tuple(_as_told(one, artifact) for one in recorded_slices(path, slices))
@@ -59,11 +61,15 @@ class Proof:
                 raise VerificationError("signed otherwise than the manifest says", where=one.arch)
         if len(found) != len(artifact.slices):
             raise VerificationError(f"has {len(found)} slices, and {len(artifact.slices)} are recorded")
+        sealed = disk.code_hashes(path) if artifact.kind is Kind.APP else {}
         words = [f"{one.arch}: CDHash {one.cdhash}, {_signer(one)}" for one in slices]
-        words += self._notarization(artifact)
-        words += self._staple(artifact, path)
+        words += self._notarization(artifact, sealed)
+        words += self._staple(artifact, path, sealed)
         words += self._origin(artifact, path)
-        return tuple(words), tuple(sorted({what for one in slices for what in one.not_judged}))
+        nested = {inside: code for inside, code in sealed.items() if inside != f"Contents/MacOS/{artifact.product}"}
+        if artifact.kind is Kind.APP:
+            nested |= disk.archived_code_hashes(path)
+        return tuple(words), tuple(sorted({what for one in slices for what in one.not_judged})), nested
 
     def _origin(self, artifact: Artifact, path: Path) -> Iterator[str]:
         """Without its signature, each slice is what the build made."""
@@ -88,28 +94,18 @@ class Proof:
         return (f"issued {ticket.time:%Y-%m-%d %H:%M:%SZ}; proves {', '.join(proved) or 'nothing here'}",)
 
     def of_archive(self, artifact: Artifact) -> tuple[str, ...]:
-        """What the notary got: its submission's record says the same, where it is still here."""
+        """What the notary got: its submission's record says the same."""
         said = artifact.notarization
         if said is None or said.status is not NotarizationStatus.ACCEPTED:
             return (f"notarization: {said.status if said else 'none'}",)
-        record = notary.Records(self.host, self.folder / "notary").load(artifact.sha256)
-        self._demand_kept(artifact)
+        record = notary.Records(self.host, self.folder / SUBMISSIONS).load(artifact.sha256)
         if record is None:
-            return (f"accepted as submission {said.submission}; its record is not in this folder",)
+            raise VerificationError("its submission's record is missing", where=SUBMISSIONS)
         if (record.id, record.state) != (said.submission, notary.State.ACCEPTED):
             raise VerificationError(f"notary/ has it {record.state} as {record.id}, the manifest as {said.submission}")
         return (f"accepted as submission {said.submission}",)
 
-    def _demand_kept(self, archive: Artifact) -> None:
-        """What the notary said is kept as it was when it was accepted, where it is still here."""
-        accepted = [entry for entry in self.evidence.entries if entry.event == "accepted"]
-        kept = next((one.facts.get("records") for one in reversed(accepted) if _is_of(one, archive)), None)
-        for name, digest in (kept or {}).items():
-            path = self.folder / "notary" / Path(name).name
-            if path.is_file() and self.host.files.sha256(path) != digest:
-                raise VerificationError("is not as it was when the notary accepted", where=f"notary/{path.name}")
-
-    def _notarization(self, artifact: Artifact) -> list[str]:
+    def _notarization(self, artifact: Artifact, sealed: Nested) -> list[str]:
         said = artifact.notarization
         if said is None:
             return ["notarization: none"]
@@ -128,20 +124,21 @@ class Proof:
         }
         if not {(entry.arch, entry.cdhash) for entry in artifact.slices} <= inside:
             raise VerificationError(f"not all of its CDHashes are in {archive.path}")
-        self._demand_listed(artifact, archive)
+        self._demand_listed(artifact, archive, sealed)
         through = "" if artifact.path in archive.contents else " through its CDHash"
         return [f"notarized{through} in submission {said.submission} ({archive.path})"]
 
-    def _demand_listed(self, artifact: Artifact, archive: Artifact) -> None:
-        """The notary's log, where it is still here, lists every slice."""
-        path = notary.Records(self.host, self.folder / "notary").log_path(archive.sha256)
+    def _demand_listed(self, artifact: Artifact, archive: Artifact, sealed: Nested) -> None:
+        """The notary's log lists every slice, those of code inside an app too."""
+        path = notary.Records(self.host, self.folder / SUBMISSIONS).log_path(archive.sha256)
         if not path.is_file():
-            return
+            raise VerificationError("the notary's log is missing", where=f"{SUBMISSIONS}/{path.name}")
         log = notary.parse_log(self.host.files.read(path), path.name)
         inside = artifact.path.rpartition("/")[2]
-        notary.verify_listed(log, {inside: {entry.arch: entry.cdhash for entry in artifact.slices}})
+        own = {inside: {entry.arch: entry.cdhash for entry in artifact.slices}}
+        notary.verify_listed(log, own | {f"{inside}/{path}": code for path, code in sealed.items()})
 
-    def _staple(self, artifact: Artifact, path: Path) -> list[str]:
+    def _staple(self, artifact: Artifact, path: Path, sealed: Nested) -> list[str]:
         staple = artifact.staple
         stapled = artifact.kind is Kind.APP and tickets.stapled_ticket(path) is not None
         if staple is None or staple.status is not StapleStatus.STAPLED:
@@ -151,23 +148,20 @@ class Proof:
                 return []
             if staple.ticket is None:
                 return [f"staple: {staple.status}{f' ({staple.reason})' if staple.reason else ''}"]
-            return [self._proves(artifact, tickets.load_ticket(self.folder / staple.ticket), staple.ticket)]
-        return [self._proves(artifact, tickets.stapled_ticket(path), STAPLED_TICKET)]
+            return [self._proves(artifact, sealed, tickets.load_ticket(self.folder / staple.ticket), staple.ticket)]
+        return [self._proves(artifact, sealed, tickets.stapled_ticket(path), STAPLED_TICKET)]
 
-    def _proves(self, artifact: Artifact, data: bytes | None, where: str) -> str:
+    def _proves(self, artifact: Artifact, sealed: Nested, data: bytes | None, where: str) -> str:
         if data is None:
             raise VerificationError("holds no ticket", where=where)
         try:
             ticket = tickets.verify_ticket(data, self.anchors.ticket_roots)
-            tickets.verify_coverage(ticket, [entry.cdhash for entry in artifact.slices])
+            inside = [cdhash for code in sealed.values() for cdhash in code.values()]
+            tickets.verify_coverage(ticket, [*(entry.cdhash for entry in artifact.slices), *inside])
         except VerificationError as error:
             raise VerificationError(error.message, where=where, remedy=error.remedy) from error
         proved = ", ".join(entry.arch for entry in artifact.slices)
         return f"the ticket in {where}, of {ticket.time:%Y-%m-%d}, proves {proved} offline"
-
-
-def _is_of(entry: Entry, archive: Artifact) -> bool:
-    return entry.facts.get("sha256") == archive.sha256
 
 
 def _as_told(found: Slice, artifact: Artifact) -> Slice:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ class Told:
     kind: str
     sha256: str
     words: tuple[str, ...]
+    nested: Mapping[str, Mapping[str, str]]
+    """Code inside an app: path in it → architecture → CDHash."""
     not_judged: tuple[str, ...] = ()
 
 
@@ -62,6 +64,8 @@ class AuditReport:
     """What keeps it from being published, though it holds."""
     publishable: bool
     """Was the gate asked, and did it agree?"""
+    page: str = ""
+    """What is to be said of report.html, where one lies in the folder."""
 
     def to_text(self) -> str:
         return "\n".join(self._lines())
@@ -99,6 +103,8 @@ class AuditReport:
             yield f"  {artifact.path} ({artifact.kind})  sha256 {artifact.sha256}"
             for words in artifact.words:
                 yield f"      {words}"
+        if self.page:
+            yield f"  {self.page}"
         yield ""
         for what in sorted({what for artifact in self.artifacts for what in artifact.not_judged}):
             yield f"Not judged: {what}."

@@ -9,7 +9,7 @@ from pipeline.disk.bundle import (
     strip,
     verify_path,
 )
-from pipeline.disk.bundle_archives import sign_archives
+from pipeline.disk.bundle_archives import archived_code_hashes, sign_archives
 from pipeline.disk.bundle_entitlements import choose_entitlements, entitled
 from pipeline.disk.bundle_signing import sign_bundle
 from pipeline.disk.contents import Contents
@@ -31,6 +31,7 @@ __all__ = [
     "Contents",
     "FileSource",
     "FolderTree",
+    "archived_code_hashes",
     "check_signable",
     "choose_entitlements",
     "code_hashes",

@@ -86,13 +86,20 @@ def _add(archive: zipfile.ZipFile, name: str, path: Path, date: tuple[int, int, 
         raise MalformedFile("neither a file, a folder nor a symlink", where=str(path))
 
 
-def demand_members(archive: Path, members: Mapping[str, Path], name: str) -> None:
-    """VerificationError unless the archive holds exactly these trees, byte for byte, with their modes and links."""
+def demand_members(
+    archive: Path, members: Mapping[str, Path], name: str, *, without: frozenset[str] = frozenset()
+) -> None:
+    """VerificationError unless the archive holds exactly these trees, byte for byte, with their modes and links.
+
+    `without`: names in the archive of files that came into the trees only after it was made.
+    """
     for entry, path in members.items():
         if not os.path.lexists(path):
             raise VerificationError(f"{entry} is in the archive or on disk, not in both", where=name)
     expected = {
-        f"{entry}/" if path.is_dir() and not path.is_symlink() else entry: path for entry, path in _entries(members)
+        f"{entry}/" if path.is_dir() and not path.is_symlink() else entry: path
+        for entry, path in _entries(members)
+        if entry not in without
     }
     try:
         with zipfile.ZipFile(archive) as opened:

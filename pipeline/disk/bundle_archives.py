@@ -13,17 +13,18 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO
 
+from pipeline.codesign.signature import read_signature
 from pipeline.codesign.tree import EntryKind, Tree, join
 from pipeline.disk.tree import FolderTree
 from pipeline.errors import MalformedFile, NotSupported
 from pipeline.host import Files
 from pipeline.host.files import refusals
-from pipeline.macho import is_macho
+from pipeline.macho import BytesSource, is_macho, read_slices
 
 SignMember = Callable[[Path, str], None]
 """Sign a file in place; the text is its name in the archive, where the archive's is not clear `a.jar!/native/tool`."""
@@ -89,6 +90,24 @@ def sign_archives(files: Files, folder: Path, sign: SignMember | None, told: Tel
 
 def _of_archive(sign: SignMember, archive: str, file: Path, name: str) -> None:
     sign(file, f"{archive}!/{name}")
+
+
+def archived_code_hashes(bundle: Path) -> dict[str, dict[str, str]]:
+    """CDHashes of the code in a bundle's archives: `archive!/member` → architecture → 40 hex digits.
+
+    Slices without a signature, and archives that cannot be looked into, are left out; nothing is verified.
+    """
+    hashes: dict[str, dict[str, str]] = {}
+    for path in archives_in(FolderTree(bundle)):
+        with suppress(MalformedFile), _opened(bundle / path) as archive:
+            for member in archive.infolist():
+                if _is_code(_start(archive, member)) and member.file_size <= _LARGEST_CODE:
+                    slices = read_slices(BytesSource(archive.read(member)))
+                    signatures = {one.arch: read_signature(one) for one in slices}
+                    hashes[f"{path}!/{member.filename}"] = {
+                        arch: one.best.cdhash.hex() for arch, one in signatures.items() if one is not None
+                    }
+    return hashes
 
 
 def sign_archive(files: Files, path: Path, output: Path, sign: SignMember) -> tuple[str, ...]:

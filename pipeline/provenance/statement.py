@@ -7,8 +7,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from pipeline import manifest
+from pipeline import disk, manifest
 from pipeline.errors import VerificationError
 from pipeline.host import Files
 from pipeline.journal import Entry
@@ -23,6 +24,8 @@ _PREDICATE = "https://slsa.dev/provenance/v1"
 # What external parameters mean, and who built: a package URL, since a release has no address of its own.
 _BUILD_TYPE = "pkg:pypi/macos-release-pipeline#docs/provenance.md@v1"
 _BUILDER = "pkg:pypi/macos-release-pipeline"
+# Tools that no registry has: the host's own.
+_NO_PACKAGES = frozenset({"python", "macos", "xcode", "sdk", "codesign", "notarytool"})
 
 
 def statement(files: Files, folder: Path, data: bytes, entries: Sequence[Entry]) -> bytes:
@@ -133,11 +136,15 @@ def _subjects(files: Files, folder: Path, artifact: Artifact, links: _Links) -> 
     bundle = folder / artifact.path
     inside = sorted(path for path in bundle.rglob("*") if path.is_file() and not path.is_symlink())
     digests = {path.relative_to(bundle).as_posix(): files.sha256(path) for path in inside}
+    code = disk.code_hashes(bundle)
     said = links.of(artifact, digests.get(STAPLED_TICKET))
     for name, digest in digests.items():
         # The chain of a bundle hangs on its executable; its other files ship with it, under its seal.
         of_code = name == f"Contents/MacOS/{artifact.product}"
-        yield _resource(f"{artifact.path}/{name}", digest, said if of_code else {"bundle": artifact.path})
+        of_bundle: dict[str, Any] = {"bundle": artifact.path}
+        if name in code:
+            of_bundle["slices"] = [{"arch": arch, "cdhash": cdhash} for arch, cdhash in code[name].items()]
+        yield _resource(f"{artifact.path}/{name}", digest, said if of_code else of_bundle)
 
 
 def _definition(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,8 +170,9 @@ def _definition(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tool(name: str, version: str) -> dict[str, Any]:
-    kind = "generic" if name == "python" else "pypi"
-    return {"name": name, "uri": f"pkg:{kind}/{name}@{version}"}
+    """As a package URL: https://github.com/package-url/purl-spec."""
+    kind = "generic" if name in _NO_PACKAGES else "pypi"
+    return {"name": name, "uri": f"pkg:{kind}/{name}@{quote(version, safe='')}"}
 
 
 def _began(entries: Sequence[Entry], finished: Entry) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -27,13 +29,15 @@ def audit(host: Host, folder: str | None, *, gate: bool, head: str | None, key: 
     where = _folder(folder)
     try:
         report = judge(host, where, head=head, gate=gate, key=_key(host, key))
-        _judge_page(host, where, report)
+        report = replace(report, page=_judge_page(host, where, report))
     except VerificationError as error:
         if as_json:
             host.console.result(_document({"holds": False, "folder": str(where), "findings": _findings(error)}))
-        ci.summarise(host, "Audit: does not hold", [str(one) for one in error.parts])
         raise
-    ci.summarise(host, f"Audit: {report.release} {report.version} holds", [f"newest line of the log: {report.head}"])
+    words = [f"newest line of the log: {report.head}", *report.objections]
+    ci.summarise(
+        host, f"Audit: {report.release} {report.version} holds", [*words, report.page] if report.page else words
+    )
     if as_json:
         host.console.result(_document({"holds": True, "findings": [], **report.to_json()}))
     else:
@@ -77,17 +81,20 @@ def report(host: Host, folder: str | None, *, dry: bool) -> None:
         raise error
 
 
-def _judge_page(host: Host, folder: Path, found: AuditReport) -> None:
+def _judge_page(host: Host, folder: Path, found: AuditReport) -> str:
     """A page that lies beside what was judged has to show it; one that another wrote cannot be written again."""
     path = folder / manifest.REPORT
-    if not path.is_file():
-        return
+    if not os.path.lexists(path):
+        return ""
+    if path.is_symlink() or not path.is_file():
+        raise VerificationError("is not a file", where=manifest.REPORT)
     data = host.files.read(path)
     if page.generator_of(data) != order.own_digest():
-        host.console.say(f"not judged: {manifest.REPORT}, which another version wrote; invoke report writes it anew")
-    elif data != page.build(_facts(host, folder, found, None)):
+        return f"NOT JUDGED: {manifest.REPORT}, which another version wrote; invoke report writes it anew"
+    if data != page.build(_facts(host, folder, found, None)):
         remedy = "it was changed, or is of an earlier state: invoke report writes it anew"
         raise VerificationError("does not show what was judged here", where=manifest.REPORT, remedy=remedy)
+    return f"{manifest.REPORT} shows what was judged"
 
 
 def _facts(host: Host, folder: Path, found: AuditReport | None, error: VerificationError | None) -> page.Facts:
@@ -116,6 +123,7 @@ def _facts(host: Host, folder: Path, found: AuditReport | None, error: Verificat
         remarks=tuple(remarks),
         generator=order.own_digest(),
         notary={sha256: log for sha256, log in logs.items() if log is not None},
+        nested={one.path: one.nested for one in told},
     )
 
 

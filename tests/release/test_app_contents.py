@@ -78,6 +78,31 @@ def seen(workshop: Workshop, path: str) -> list[dict[str, object]]:
     return slices
 
 
+def test_audit_report_and_provenance_know_nested_code(furnished: Workshop) -> None:
+    """Every CDHash that the notary lists is ours, in a framework, a service or a jar; provenance tells the sealed."""
+    where = ("--folder", str(furnished.outputs))
+    ran = furnished.invoke_plain("audit", *where, "--json")
+    assert ran.code == 0, ran.err
+    (app,) = [one for one in json.loads(ran.out)["artifacts"] if one["path"] == APP]
+    nested = app["nested"]
+    jar = "Contents/Resources/native.jar"
+    assert {f"{jar}!/native/helper", f"{jar}!/native/libnative.dylib"} < nested.keys()
+    (log,) = (furnished.outputs / "notary").glob("*.log.json")
+    listed = {(one["cdhash"], one["arch"]) for one in json.loads(log.read_text())["ticketContents"]}
+    inside = {(cdhash, arch) for slices in nested.values() for arch, cdhash in slices.items()}
+    assert inside <= listed
+    assert furnished.invoke_plain("report", *where).code == 0
+    page = (furnished.outputs / "report.html").read_text()
+    assert "not ours" not in page
+    assert f"Each of the {len(listed)} CDHashes that it lists is ours" in page
+    document = json.loads((furnished.outputs / "provenance.json").read_text())
+    told = {one["name"].removeprefix(f"{APP}/"): one["annotations"] for one in document["subject"]}
+    sealed = {path: slices for path, slices in nested.items() if "!" not in path}
+    assert sealed
+    for path, slices in sealed.items():
+        assert {one["arch"]: one["cdhash"] for one in told[path]["slices"]} == slices
+
+
 def test_the_notary_takes_an_app_with_nested_code(furnished: Workshop) -> None:
     """The rehearsal's notary, which judges nested code too, accepted it, and its log lists every nested slice."""
     (app,) = [one for one in furnished.manifest()["artifacts"] if one["path"] == APP]
