@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,9 @@ from typing import Protocol, TextIO
 
 from pipeline.host import workflow
 from pipeline.redact import Redactor
+
+# What would steer a terminal, or show a line in another order than it has: names and words come from strangers.
+_STEERING = re.compile("[\0-\b\v-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 class Progress(Protocol):
@@ -42,7 +46,7 @@ class Console:
         if self.is_terminal:
             from tqdm import tqdm  # writes above a bar that is being drawn
 
-            tqdm.write(self._redact(text), file=self._messages)
+            tqdm.write(self._shown(text), file=self._messages)
         else:
             self._write(self._shown(text))
 
@@ -74,7 +78,7 @@ class Console:
         self._messages.flush()
 
     def _shown(self, text: str) -> str:
-        redacted = self._redact(text)
+        redacted = _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", self._redact(text))
         return workflow.inert(redacted) if self.in_workflow else redacted
 
     def detail(self, text: str) -> None:
