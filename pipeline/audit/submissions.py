@@ -30,7 +30,8 @@ def judge_submissions(host: Host, folder: Path, evidence: Evidence) -> Iterator[
     for name in sorted(here | kept.keys()):
         where, found = f"{SUBMISSIONS}/{name}", _NAME.fullmatch(name)
         if found is None or found[1] not in known:
-            yield VerificationError("is no record of a submission that the log tells of", where=where)
+            message = "is no record of a submission that the log tells of"
+            yield VerificationError(message, where=where, remedy="keep it elsewhere")
         elif name not in here:
             if found[1] in archives:
                 yield VerificationError("is missing: the log tells what the notary said of this archive", where=where)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from builders.clients import need
 from builders.outputs import finish_run, manifest_of, new_outputs
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -19,6 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
+from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
+from cryptography.x509.oid import NameOID
 from google.protobuf import json_format
 from in_toto_attestation.predicates.provenance.v1 import provenance_pb2
 from in_toto_attestation.v1 import statement_pb2
@@ -47,9 +52,9 @@ def public_pem(kind: str) -> bytes:
     return KEYS[kind].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
-def attested(folder: Path, kind: str | None = None) -> Path:
-    """A finished run whose manifest names its provenance, signed with that kind of key."""
-    signer = provenance.load_signer(private_pem(kind)) if kind else None
+def attested(folder: Path, by: str | provenance.Signer | None = None) -> Path:
+    """A finished run whose manifest names its provenance, signed with that kind of key, or by that signer."""
+    signer = provenance.load_signer(private_pem(by)) if isinstance(by, str) else by
     new_outputs(folder)
     artifacts = [manifest.artifact_from_json(one) for one in manifest_of(folder)["artifacts"]]
     named = {"statement": provenance.STATEMENT, "key": signer.key_id if signer else None}
@@ -101,6 +106,40 @@ def test_a_signature_is_verified_with_the_public_key(tmp_path: Path, kind: str) 
     other = next(name for name in KEYS if name != kind)
     with pytest.raises(VerificationError, match=r"provenance\.intoto\.jsonl.*not by the one given"):
         audit(host, folder, key=public_pem(other))
+
+
+def certificate(kind: str) -> x509.Certificate:
+    """Expired long ago: it says whose the key is, and of a key no date is asked."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Release engineering")])
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(KEYS[kind].public_key())
+    made = made.serial_number(1).not_valid_before(datetime(2001, 1, 1)).not_valid_after(datetime(2002, 1, 1))
+    return made.sign(KEYS[kind], None if kind == "ed25519" else SHA256())
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_a_certificate_names_the_key_as_well(tmp_path: Path, kind: str) -> None:
+    """Signed from a .p12 with its password, verified with the certificate in PEM."""
+    data = serialize_key_and_certificates(b"x", KEYS[kind], certificate(kind), None, BestAvailableEncryption(b"pass"))
+    with pytest.raises(CredentialsError, match="cannot be opened"):
+        provenance.load_signer(data, Secret("wrong"))
+    folder = attested(tmp_path / "macos", provenance.load_signer(data, Secret("pass")))
+    public = certificate(kind).public_bytes(Encoding.PEM)
+    assert "is signed with the key" in audit(system_host(), folder, key=public).to_text()
+
+
+def test_a_signature_that_was_promised_is_missed(tmp_path: Path) -> None:
+    """The manifest names the key: an envelope that is gone, or without its signature, is refused."""
+    folder = attested(tmp_path / "macos", "p256")
+    path = folder / "provenance.intoto.jsonl"
+    envelope = json.loads(path.read_bytes())
+    for signatures in ([], [{**envelope["signatures"][0], "keyid": "00" * 32}]):
+        bare = json.dumps(envelope | {"signatures": signatures}, sort_keys=True, separators=(",", ":"))
+        path.write_bytes(bare.encode() + b"\n")
+        with pytest.raises(VerificationError, match=r"provenance\.intoto\.jsonl: is not signed by the key"):
+            audit(system_host(), folder)
+    path.unlink()
+    with pytest.raises(VerificationError, match=r"provenance\.intoto\.jsonl: is missing"):
+        audit(system_host(), folder)
 
 
 def test_a_key_is_demanded_of_what_is_not_signed(tmp_path: Path) -> None:

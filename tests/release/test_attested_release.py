@@ -37,6 +37,10 @@ def test_a_releases_provenance_is_valid(document: dict[str, Any]) -> None:
 def test_subjects_are_the_files_that_ship(finished: Workshop, document: dict[str, Any]) -> None:
     """Every file in the zip that users get is a subject with its digest, and no DEBUG file is."""
     digests = {one["name"]: one["digest"]["sha256"] for one in document["subject"]}
+    shipped = {one["path"]: one["kind"] for one in finished.manifest()["artifacts"] if not one["debug"]}
+    kept = {path for path, kind in shipped.items() if kind in ("app", "archive", "ticket")}
+    inside = (path for path in (finished.outputs / "universal/meshagent.app").rglob("*") if path.is_file())
+    assert digests.keys() == shipped.keys() - kept | {path.relative_to(finished.outputs).as_posix() for path in inside}
     for name, digest in digests.items():
         assert sha256(finished.outputs / name) == digest
         assert "DEBUG" not in name
@@ -45,8 +49,7 @@ def test_subjects_are_the_files_that_ship(finished: Workshop, document: dict[str
     with zipfile.ZipFile(package) as archive:
         for entry in archive.infolist():
             if not entry.is_dir():
-                shipped = hashlib.sha256(archive.read(entry)).hexdigest()
-                assert digests[f"universal/{entry.filename}"] == shipped
+                assert digests[f"universal/{entry.filename}"] == hashlib.sha256(archive.read(entry)).hexdigest()
 
 
 def test_each_link_is_true(finished: Workshop, document: dict[str, Any]) -> None:
