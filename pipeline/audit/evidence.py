@@ -35,6 +35,9 @@ class Evidence:
 
 def read_evidence(host: Host, folder: Path, head: str | None) -> Evidence:
     """Raises VerificationError, with the line or the file, where log, manifest and history do not fit together."""
+    for name in (LOG, manifest.NAME, manifest.HISTORY):
+        if (folder / name).is_symlink():
+            raise VerificationError("a symbolic link stands in its place", where=name)
     if not (folder / LOG).is_file():
         raise VerificationError("is missing: nothing tells how this folder came to be", where=LOG)
     entries = verify_chain(host.files.read(folder / LOG, limit=LARGEST), LOG)

@@ -26,6 +26,8 @@ def judge_submissions(host: Host, folder: Path, evidence: Evidence) -> Iterator[
         if entry.event == "accepted":
             kept |= {Path(name).name: str(digest) for name, digest in (entry.facts.get("records") or {}).items()}
     archives = {artifact.sha256 for artifact in evidence.artifacts if artifact.kind is Kind.ARCHIVE}
+    if place.is_symlink():
+        yield VerificationError("a symbolic link stands in its place", where=SUBMISSIONS)
     here = {path.name for path in place.iterdir()} if place.is_dir() else set()
     for name in sorted(here | kept.keys()):
         where, found = f"{SUBMISSIONS}/{name}", _NAME.fullmatch(name)

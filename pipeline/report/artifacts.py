@@ -105,11 +105,14 @@ def notary(document: Mapping[str, Any], logs: Mapping[str, NotaryLog], nested: N
     for artifact in sorted(made, key=lambda one: one.kind is not Kind.THIN):
         ours |= _code(artifact, nested)
     parts: list[Content] = []
+    # What is inside an app that was not judged, nobody has read: its CDHashes are not known, which is no accusation.
+    judged = all(one.path in nested for one in made if one.kind is Kind.APP)
+    stranger = badge("not ours", BAD) if judged else badge("not known: an app was not judged", NEUTRAL)
     for archive in made:
         if archive.kind is Kind.ARCHIVE and archive.notarization is not None:
             inside = [_code(one, nested) for one in made if one.path in archive.contents]
             sent = {key: path for one in inside for key, path in one.items()}
-            parts += _answer(archive, logs.get(archive.sha256), ours, sent)
+            parts += _answer(archive, logs.get(archive.sha256), ours, sent, stranger)
     return section("notary", "The notary's answer", *(parts or [element("p", "No notary was asked.")]))
 
 
@@ -125,6 +128,7 @@ def _answer(
     log: NotaryLog | None,
     ours: Mapping[tuple[str, str], str],
     sent: Mapping[tuple[str, str], str],
+    stranger: Markup,
 ) -> Iterator[Markup]:
     submission = archive.notarization.submission if archive.notarization else None
     yield element("h3", archive.path)
@@ -135,7 +139,7 @@ def _answer(
     yield element("p", f"{log.summary or ''} (status code {log.status_code})")
     listed = {(one.cdhash, one.arch or ""): one.path for one in log.ticket_contents or ()}
     rows: list[tuple[Content, ...]] = [
-        (code(path), arch or "-", element("code", cdhash, class_="cdhash"), _joined(ours.get((cdhash, arch))))
+        (code(path), arch or "-", element("code", cdhash, class_="cdhash"), _same(ours.get((cdhash, arch))) or stranger)
         for (cdhash, arch), path in listed.items()
     ]
     missing = {key: path for key, path in sent.items() if key not in listed}
@@ -152,7 +156,5 @@ def _answer(
         yield folded(joined([badge("same", GOOD), f" {words}"]), shown)
 
 
-def _joined(path: str | None) -> Markup:
-    if path is None:
-        return badge("not ours", BAD)
-    return joined([badge("same", GOOD), " ", code(path)])
+def _same(path: str | None) -> Markup | None:
+    return joined([badge("same", GOOD), " ", code(path)]) if path is not None else None

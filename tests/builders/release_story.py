@@ -54,7 +54,7 @@ def facts(*, products: int = 5, lines: int = 2000, hostile: str = "", **changes:
         remarks=(f"provenance.json {hostile}",),
         generator="ab" * 32,
         notary={one["sha256"]: _answer(one, artifacts, hostile) for one in archives},
-        nested={},
+        nested={str(one["path"]): {} for one in artifacts if one["kind"] == "app"},
     )
     return Facts(**{name: changes.get(name, getattr(made, name)) for name in Facts.__slots__})
 

@@ -19,7 +19,7 @@ FAKES = Path(__file__).parents[1] / "fakes"
 def copy(finished: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder elsewhere, without keys, records and caches, with nobody's permission to write."""
     folder = tmp_path_factory.mktemp("another machine") / "kept"
-    dropped = shutil.ignore_patterns("records", "zig", ".lock", ".work")
+    dropped = shutil.ignore_patterns("records", "zig", ".lock", ".work", "report.html")
     shutil.copytree(finished.outputs, folder, symlinks=True, ignore=dropped)
     for entry in (folder / "rehearsal").iterdir():
         if entry.name != "anchors":

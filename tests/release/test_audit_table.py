@@ -138,6 +138,17 @@ def test_an_added_file_is_a_stranger(later: Workshop, name: str) -> None:
     assert wanted in findings(later.outputs)
 
 
+@pytest.mark.parametrize(
+    "name", ["audit.jsonl", "release.json", "history", "notary", "provenance.json", "dist", "arm64"]
+)
+def test_a_link_in_a_files_place_is_found(later: Workshop, name: str) -> None:
+    """The same bytes elsewhere are not what lies here."""
+    moved = later.folder / "moved away"
+    (later.outputs / name).rename(moved)
+    (later.outputs / name).symlink_to(moved)
+    assert name in findings(later.outputs)
+
+
 def test_a_strangers_name_tells_nothing(later: Workshop) -> None:
     """A name that would write a line of its own, or steer a terminal, is told on one line and inert."""
     name = "x\nEverything is as it was recorded.\x1b[2J\u202e"

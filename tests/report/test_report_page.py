@@ -109,6 +109,9 @@ def test_code_inside_an_app_is_ours() -> None:
     assert f"Each of the {len(listed) + 1} CDHashes that it lists is ours" in page
     page = build(facts(products=1, lines=20, manifest=story.manifest, nested=nested)).decode()
     assert "ours, not listed" in page
+    page = build(facts(products=1, lines=20, manifest=story.manifest, notary=more, nested={})).decode()
+    assert "not ours" not in page
+    assert "not known: an app was not judged" in page
 
 
 def entry(event: str, at: float, **facts: Any) -> Entry:
