@@ -21,6 +21,8 @@ SYSTEM = "system"
 """launchctl's domain of daemons."""
 _STAMP = "%Y%m%d_%H%M%S"
 # launchd starts a job that was bootstrapped when it comes to it, and lets go of one that was booted out likewise.
+# launchctl itself answers at once, or is stuck.
+_LIMIT = timedelta(minutes=2)
 _PAUSE, _PATIENCE = timedelta(milliseconds=250), 40
 
 
@@ -316,4 +318,7 @@ class _Installer:
             raise HostRefused(f"launchctl bootstrap {job.domain} failed: {done.last_lines(2)}", where=str(job.path))
 
     def _launchctl(self, *words: str) -> Completed:
-        return self._host.runner.run((self._site.path("/bin/launchctl"), *words))
+        done = self._host.runner.run((self._site.path("/bin/launchctl"), *words), timeout=_LIMIT)
+        if done.timed_out:
+            raise HostRefused(f"launchctl {' '.join(words)} did not end in time and was stopped", where=words[-1])
+        return done
