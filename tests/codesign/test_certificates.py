@@ -22,7 +22,7 @@ from builders.chain import (
     time_stamping,
 )
 from builders.clients import need
-from builders.signature_parts import BY_CODESIGN, Parts
+from builders.signature_parts import BY_CODESIGN, Parts, marked
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -60,7 +60,7 @@ def real_chain(name: str) -> tuple[bytes, ...]:
     return order_chain(carried[-1], carried)
 
 
-@pytest.mark.parametrize("name", BY_CODESIGN)
+@pytest.mark.parametrize("name", marked(BY_CODESIGN))
 def test_the_team_of_a_real_signature(name: str) -> None:
     """The leaf's organizational unit, if the chain ends at Apple; nobody's team where it ends elsewhere."""
     chain = real_chain(name)
@@ -127,7 +127,7 @@ def test_a_chain_of_before_2021_is_signed_with_sha1() -> None:
         verify_chain((stranger, old, root), [root], purpose=CODE_SIGNING, at=SIGNED_AT)
 
 
-@pytest.mark.parametrize("name", BY_CODESIGN)
+@pytest.mark.parametrize("name", marked(BY_CODESIGN))
 def test_real_chains_hold(name: str) -> None:
     """At a time when all their certificates were valid, for signing code and for nothing else."""
     chain = real_chain(name)

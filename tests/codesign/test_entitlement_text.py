@@ -5,7 +5,7 @@ from __future__ import annotations
 import plistlib
 
 import pytest
-from builders.signature_parts import WITH_DER, Parts
+from builders.signature_parts import WITH_DER, Parts, marked
 
 from pipeline.codesign.entitlement_text import check_entitlements
 from pipeline.errors import MalformedFile
@@ -19,7 +19,7 @@ def holding(key: str, value: object) -> bytes:
     return plistlib.dumps({key: value})
 
 
-@pytest.mark.parametrize("name", WITH_DER)
+@pytest.mark.parametrize("name", marked(WITH_DER))
 def test_entitlements_of_real_signatures_pass(name: str) -> None:
     """What Apple's tools signed is what they accept."""
     check_entitlements(Parts(name=name).entitlements, name)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from builders.clients import need
 from builders.mach import image
-from builders.signature_parts import WITH_DER, Parts
+from builders.signature_parts import WITH_DER, Parts, marked
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,7 +50,7 @@ BY_CODESIGN = [
 ]
 
 
-@pytest.mark.parametrize("name", WITH_DER)
+@pytest.mark.parametrize("name", marked(WITH_DER))
 def test_der_is_that_of_the_real_signature(name: str) -> None:
     """The DER of a real slot 7 follows from the XML of its slot 5, and says the same."""
     parts = Parts(name=name)
@@ -248,6 +248,7 @@ def test_any_bytes_are_values_or_our_error(data: bytes) -> None:
             continue
 
 
+@pytest.mark.registry
 @given(st.data())
 def test_a_damaged_real_file_is_values_or_our_error(data: st.DataObject) -> None:
     """One byte of a real property list or of its DER exchanged for another."""

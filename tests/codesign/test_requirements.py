@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from builders.clients import need
 from builders.mach import image
-from builders.signature_parts import BY_CODESIGN, Parts
+from builders.signature_parts import BY_CODESIGN, Parts, marked
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -108,6 +108,8 @@ def test_rcodesign_reads_what_we_compile(tmp_path: Path) -> None:
         assert extracted.stdout.strip() == f"designated(3) => {read}"
 
 
+@pytest.mark.npm
+@pytest.mark.registry
 @pytest.mark.rcodesign
 def test_rcodesigns_text_compiles_to_the_real_bytes(tmp_path: Path) -> None:
     """rcodesign puts every part in parentheses: of its text of a real requirement come the very bytes."""
@@ -124,6 +126,7 @@ def test_rcodesigns_text_compiles_to_the_real_bytes(tmp_path: Path) -> None:
         assert compile_requirements(extracted.stdout.replace("designated(3)", "designated")) == whole
 
 
+@pytest.mark.registry
 def test_xcodes_requirement_comes_out_the_same() -> None:
     """Xcode gives its requirement as text: the real bytes print as that text, and the text compiles to them."""
     real = Parts(name="mitmproxy-app").requirements
@@ -131,6 +134,7 @@ def test_xcodes_requirement_comes_out_the_same() -> None:
     assert compile_requirements(XCODE) == real
 
 
+@pytest.mark.npm
 def test_the_default_requirement_prints_as_codesign_prints_it() -> None:
     """Its `and` nest to the right, which text cannot tell: compiled again it means the same in other bytes."""
     real = Parts(name="node-8.9.4").requirements
@@ -140,7 +144,7 @@ def test_the_default_requirement_prints_as_codesign_prints_it() -> None:
     assert requirement_text(again) == DEFAULT
 
 
-@pytest.mark.parametrize("name", BY_CODESIGN)
+@pytest.mark.parametrize("name", marked(BY_CODESIGN))
 def test_real_requirements_are_written_as_they_are_read(name: str) -> None:
     """Sets and programs, both ways."""
     whole = Parts(name=name).requirements

