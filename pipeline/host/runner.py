@@ -135,26 +135,19 @@ def _kill_tree(process: subprocess.Popen[bytes]) -> None:
     """
     if process.poll() is not None:
         return
-    found, wave = list[int](), [process.pid]
+    import psutil
+
+    wave = [process.pid]
+    found: list[psutil.Process] = []
     while wave:
-        for one in wave:
-            with suppress(ProcessLookupError):
-                os.kill(one, signal.SIGSTOP)
-        found += wave
-        wave = [one for one, parent in _parents().items() if parent in found and one not in found]
+        below: list[int] = []
+        for pid in wave:
+            with suppress(psutil.Error):
+                one = psutil.Process(pid)
+                one.suspend()
+                found.append(one)
+                below += [child.pid for child in one.children()]
+        wave = below
     for one in found:
-        with suppress(ProcessLookupError):
-            os.kill(one, signal.SIGKILL)
-
-
-def _parents() -> dict[int, int]:
-    """Every process and its parent: Linux has files of them, macOS ps(1)."""
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # it ended meanwhile
-            # pid (name) state ppid …: a name can hold anything, a bracket too.
-            parents[int(stat.parent.name)] = int(stat.read_bytes().rpartition(b")")[2].split()[1])
-    if not parents:
-        listed = subprocess.run(("ps", "-A", "-o", "pid=,ppid="), capture_output=True, check=False).stdout
-        parents = {int(one): int(parent) for one, parent in (line.split() for line in listed.splitlines())}
-    return parents
+        with suppress(psutil.Error):
+            one.kill()
