@@ -298,13 +298,13 @@ def test_report_is_written_and_judged(released: Workshop) -> None:
 
 
 @pytest.mark.parametrize("words", [("audit",), ("status",), ("verify",), ("report",)])
-def test_looking_writes_nothing_to_the_log(finished: Workshop, words: tuple[str, ...]) -> None:
+def test_looking_writes_nothing_to_the_log(released: Workshop, words: tuple[str, ...]) -> None:
     """The commands that look leave the log and the manifest as they are."""
-    before = [(finished.outputs / name).read_bytes() for name in ("audit.jsonl", "release.json")]
-    ask: Callable[..., object] = finished.invoke if words[0] in ("status", "verify") else finished.invoke_plain
-    more = () if words[0] in ("status", "verify") else ("--folder", str(finished.outputs))
+    before = [(released.outputs / name).read_bytes() for name in ("audit.jsonl", "release.json")]
+    ask: Callable[..., object] = released.invoke if words[0] in ("status", "verify") else released.invoke_plain
+    more = () if words[0] in ("status", "verify") else ("--folder", str(released.outputs))
     ask(*words, *more)
-    assert [(finished.outputs / name).read_bytes() for name in ("audit.jsonl", "release.json")] == before
+    assert [(released.outputs / name).read_bytes() for name in ("audit.jsonl", "release.json")] == before
 
 
 def test_an_audit_years_later(released: Workshop) -> None:
