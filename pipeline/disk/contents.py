@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from threading import Lock
 
 Identity = tuple[int, ...]
 """What tells one state of a file from another: device, inode, size, time of modification. A rename keeps it."""
@@ -11,17 +12,22 @@ Identity = tuple[int, ...]
 
 @dataclass(slots=True)
 class Content:
-    """The SHA-256 of one file's bytes [0, at), taken further by every block that follows on."""
+    """The SHA-256 of one file's bytes [0, at), taken further by every block that follows on.
+
+    Several threads may read one file, under several names.
+    """
 
     at: int = 0
     _hasher: hashlib._Hash = field(default_factory=hashlib.sha256, repr=False)
+    _taking: Lock = field(default_factory=Lock, repr=False)
 
     def take(self, offset: int, block: bytes | memoryview) -> None:
         """Bytes that the digest has already are passed over; a block beyond `at` is left out, to be read again."""
-        known = self.at - offset
-        if 0 <= known < len(block):
-            self._hasher.update(block[known:])
-            self.at = offset + len(block)
+        with self._taking:
+            known = self.at - offset
+            if 0 <= known < len(block):
+                self._hasher.update(block[known:])
+                self.at = offset + len(block)
 
     def digest(self) -> bytes:
         return self._hasher.digest()

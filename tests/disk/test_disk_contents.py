@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from builders import bundles
@@ -45,6 +47,27 @@ def test_whatever_passed_before_the_digest_is_the_files(tmp_path: Path, seed: in
             )
             assert found == {n: [hashlib.new(n, one).digest() for one in pages] for n in ("sha1", "sha256")}
     assert tree_digest(path, contents=contents) == hashlib.sha256(data).hexdigest()
+
+
+def test_one_file_under_many_names_is_read_by_many(tmp_path: Path) -> None:
+    """Hard links, hashed side by side: each has the file's digest, whoever of them takes it further."""
+    data = random.Random(7).randbytes(3 * _MEGABYTE + 5)
+    expected = {name: [hashlib.new(name, data).digest()] for name in ("sha1", "sha256")}
+    first, *others = names = [tmp_path / str(number) for number in range(4)]
+    first.write_bytes(data)
+    for name in others:
+        name.hardlink_to(first)
+
+    def hashed(name: Path, contents: Contents, together: Barrier) -> dict[str, list[bytes]]:
+        with open_source(name, contents) as source:
+            together.wait()
+            return source.digests(["sha1", "sha256"], 0, len(data))
+
+    for _ in range(16):
+        contents, together = Contents(), Barrier(len(names))
+        with ThreadPoolExecutor(max_workers=len(names)) as pool:
+            found = list(pool.map(lambda name: hashed(name, contents, together), names))  # noqa: B023 - all end here
+        assert found == [expected] * len(names)
 
 
 def test_a_file_that_changes_begins_anew(tmp_path: Path) -> None:
