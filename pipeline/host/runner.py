@@ -79,22 +79,7 @@ class Runner:
         words = tuple(str(word) for word in argv)
         self._observe("run", shlex.join(words))
         variables = {name: os.environ[name] for name in PASSED_ON if name in os.environ} | dict(environment or {})
-        try:
-            process = subprocess.Popen(
-                words,
-                cwd=cwd,
-                env=variables,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=timeout is not None,
-            )
-        except FileNotFoundError as error:
-            if cwd is not None and not cwd.is_dir():
-                raise HostRefused("no such folder to run in", where=str(cwd)) from error
-            raise ToolMissing(f"{words[0]} is not on this host", remedy="install it, or put it on PATH") from error
-        except OSError as error:
-            raise HostRefused(f"{words[0]} cannot be started: {error.strerror}") from error
+        process = _start(words, cwd, variables, leads_group=timeout is not None)
         self._live.add(process)
         if timeout is not None:
             self._leaders.add(process)
@@ -114,6 +99,27 @@ class Runner:
             self._live.discard(process)
             self._leaders.discard(process)
         return Completed(argv=words, returncode=process.returncode, stdout=out, stderr=err)
+
+
+def _start(
+    words: Sequence[str], cwd: Path | None, variables: Mapping[str, str], *, leads_group: bool
+) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            words,
+            cwd=cwd,
+            env=variables,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=leads_group,
+        )
+    except FileNotFoundError as error:
+        if cwd is not None and not cwd.is_dir():
+            raise HostRefused("no such folder to run in", where=str(cwd)) from error
+        raise ToolMissing(f"{words[0]} is not on this host", remedy="install it, or put it on PATH") from error
+    except OSError as error:
+        raise HostRefused(f"{words[0]} cannot be started: {error.strerror}") from error
 
 
 def _last_words(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
