@@ -6,18 +6,20 @@ This proves nothing about Apple's tools: the comparison with those takes place o
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from builders.workshop import ROOT
 from doubles.bench import Bench
 
+# How pytest words a comparison that failed: the first part depends on the quotes in what was compared.
+_UNEQUAL = ("assert ", "AssertionError: assert ")
 # What only a Mac has: system programs, a linker that takes -sectcreate.
-_UNEQUAL = "\nE       AssertionError: assert "
 _ELSEWHERE = "not apples_own and not this_is_a_mac and not informed"
 # One of each kind: what takes part in every run need not be everything.
 _SOME = "order or nothing or real or executable-both or leaf or tool-1.0.2 or app_is or replaced or joined or bit"
@@ -32,23 +34,26 @@ def bench(tmp_path_factory: pytest.TempPathFactory, keys: Path, program: str) ->
 
 
 def outcomes(bench: Bench, *words: str, **environment: str) -> dict[str, int]:
-    """Of the oracle's tests: "passed", "failed", … → how many."""
+    """Of the oracle's tests: "passed", "failure", "skipped", "error" → how many."""
+    report = bench.folder.parent / "outcomes.xml"
     argv = [sys.executable, "-m", "pytest", "-p", "fakes.mac_of_doubles", "-p", "no:cacheprovider", "-q", *words]
     variables = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "DOUBLES": str(bench.folder), "PYTEST_ADDOPTS": ""}
     done = subprocess.run(
-        [*argv, "tests/oracle"],
+        [*argv, f"--junit-xml={report}", "tests/oracle"],
         cwd=ROOT,
         env=os.environ | variables | environment,
         capture_output=True,
         text=True,
         check=False,
     )
-    last = done.stdout.strip().splitlines()[-1]
-    # A failure is one of the comparison: of no other kind.
-    assert done.stdout.count(_UNEQUAL) == done.stdout.count("\nFAILED "), done.stdout
-    found = {word: int(count) for count, word in re.findall(r"(\d+) (passed|failed|skipped|error)", last)}
+    found: Counter[str] = Counter()
+    for case in ElementTree.parse(report).iter("testcase"):
+        found.update([result.tag for result in case] or ["passed"])
+        for failure in case.iter("failure"):
+            # A failure is one of the comparison: of no other kind.
+            assert failure.get("message", "").startswith(_UNEQUAL), done.stdout
     assert found, done.stdout + done.stderr
-    return found
+    return dict(found)
 
 
 def test_they_pass_where_both_sign_alike_and_keep_what_was_made(bench: Bench, tmp_path: Path) -> None:
@@ -65,9 +70,9 @@ def test_they_pass_where_both_sign_alike_and_keep_what_was_made(bench: Bench, tm
 def test_they_fail_where_codesign_signs_otherwise(bench: Bench) -> None:
     """A codesign of another generation, or one that ignores an option, fails every comparison."""
     bench.set(era="macos-12")
-    assert outcomes(bench, "-k", "entitlements_are_written and (booleans or nothing)") == {"failed": 2}
+    assert outcomes(bench, "-k", "entitlements_are_written and (booleans or nothing)") == {"failure": 2}
     bench.set(**{"no-runtime": True})
-    assert outcomes(bench, "-k", "hardened and executable and arm64 and not plain") == {"failed": 1}
+    assert outcomes(bench, "-k", "hardened and executable and arm64 and not plain") == {"failure": 1}
 
 
 def test_without_a_mac_they_are_skipped_and_that_is_no_success() -> None:
