@@ -15,10 +15,13 @@ from pipeline.host import Files
 def load_anchors(files: Files, folder: Path) -> Anchors:
     """The roots in `code.pem`, `timestamps.pem` and `tickets.pem`.
 
-    Raises ConfigurationError where the folder is not there, MalformedFile for a file without certificates.
+    Raises ConfigurationError where the folder or one of the three is not there, MalformedFile for a file without
+    certificates.
     """
 
     def roots(name: str) -> tuple[bytes, ...]:
+        if not (folder / name).is_file():
+            raise ConfigurationError("no such file of root certificates", where=str(folder / name))
         try:
             certificates = x509.load_pem_x509_certificates(files.read(folder / name))
         except ValueError as error:

@@ -110,13 +110,15 @@ def clean(host: Host, path: str | None, *, forget: bool, dry: bool) -> None:
     with host.files.lock(folder / ".lock"):
         for words in _submissions_left(host, folder / "notary") if forget else ():
             host.console.say(f"{'would forget' if dry else 'forgotten'}: {words}")
+        entries = [entry for entry in sorted(folder.iterdir()) if entry.name not in kept]
         if not dry:
             manifest.retire(host.files, folder)
-        for entry in sorted(folder.iterdir()):
-            if entry.name not in kept:
-                host.console.say(f"{'would remove' if dry else 'removed'}: {entry.name}")
-                if not dry:
-                    host.files.remove(entry)
+        for entry in entries:
+            host.console.say(f"{'would remove' if dry else 'removed'}: {entry.name}")
+            if not dry and entry.name != manifest.NAME:
+                host.files.remove(entry)
+        if not entries:
+            host.console.say("nothing to remove")
 
 
 def _submissions_left(host: Host, folder: Path) -> Iterator[str]:

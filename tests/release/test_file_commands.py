@@ -39,6 +39,12 @@ def test_what_the_release_signed_is_verified(finished: Workshop, tool: Path, anc
     assert "Traceback" not in refused.err
 
 
+def test_a_folder_without_roots_is_a_wrong_argument(finished: Workshop, tool: Path, tmp_path: Path) -> None:
+    """`--anchors` with no folder, or one without the files of roots: exit 2, and what is missing is named."""
+    for folder, named in ((tmp_path / "nowhere", "nowhere"), (tmp_path, "code.pem")):
+        assert named in run(finished, "file.verify", tool, "--anchors", folder, code=2).err
+
+
 def test_a_requirement_decides(finished: Workshop, tool: Path, anchors: str) -> None:
     """`--requirement` is compiled and asked of every slice; one that is no requirement is exit 2."""
     words = ("file.verify", tool, "--anchors", anchors, "--requirement")

@@ -105,6 +105,7 @@ def test_what_is_forgotten_is_named(waiting: Workshop) -> None:
     assert [f"forgotten: {line}" in forgotten.err for line in lines] == [True, True]
     assert [one in forgotten.err for one in ids] == [True, True]
     assert sorted(path.name for path in waiting.outputs.iterdir()) == [".lock", "audit.jsonl"]
+    assert "nothing to remove" in waiting.invoke("clean", "--forget").err
 
 
 def test_what_has_no_id_is_said_to_have_none(waiting: Workshop) -> None:
