@@ -18,6 +18,10 @@ settings.load_profile("house")
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+# What would steer a release behind a test's back: a test that wants one of them says so.
+for _name in [name for name in os.environ if name in ("SOURCE_DATE_EPOCH", "CC", "SUDO_UID") or "GITHUB_" in name]:
+    del os.environ[_name]
+
 _reasons: Counter[str] = Counter()
 _missed: list[str] = []
 

@@ -165,7 +165,7 @@ def replaced(path: Path) -> None:
         ("x.app", lambda root: (root / "x.app/Contents/MacOS/x").unlink()),
         ("x.app", lambda root: (root / "x.app/Contents/MacOS/x").rename(root / "x.app/Contents/MacOS/y")),
         ("x.app", lambda root: (root / "x.app/Contents/Info.plist").write_bytes(b"INFO")),
-        ("x.app", lambda root: (root / "x.app/Contents/MacOS").chmod(0o700)),
+        ("x.app", lambda root: (root / "x.app/Contents/MacOS").chmod(0o711)),
         ("x.app", lambda root: (root / "x.app/empty").mkdir()),
     ],
 )

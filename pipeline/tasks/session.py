@@ -76,18 +76,23 @@ def _print_nothing_more() -> None:
 
 
 def _leave(host: Host, error: ReleaseError, debug: bool) -> None:
-    try:
-        if debug:
-            host.console.say("".join(traceback.format_exception(*sys.exc_info())))
-        host.console.say(f"error: {error}")
-        for one in error.parts:
-            host.console.annotate("error", str(one), one.where or type(one).__name__)
-    except BrokenPipeError:
-        _print_nothing_more()
+    told = [error]
     if host.console.in_workflow:
         from pipeline.tasks import ci
 
-        ci.summarise(host, f"Failed with exit code {error.exit_code}", [str(one) for one in error.parts])
+        try:
+            ci.summarise(host, f"Failed with exit code {error.exit_code}", [str(one) for one in error.parts])
+        except ReleaseError as refusal:
+            told.append(refusal.at("the job's summary"))
+    try:
+        if debug:
+            host.console.say("".join(traceback.format_exception(*sys.exc_info())))
+        for one in told:
+            host.console.say(f"error: {one}")
+        for one in error.parts:
+            host.console.annotate("error", str(one), one.where or type(one).__name__)
+    except OSError:  # nobody reads, or nothing more can be written: the exit code still speaks
+        _print_nothing_more()
     raise Exit(code=error.exit_code)
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from builders.workshop import ROOT, clean_environment
+from builders.workshop import ROOT
 
 _GIT = ("git", "-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false")
 _NEEDLESS = ("tests/", "docs/", "fuzz/", "benchmarks/")
@@ -48,5 +48,5 @@ def equipped(folder: Path, zig: Path) -> Path:
 
 def run(cwd: Path, *argv: str | Path, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """A process as a user of the clone starts it."""
-    environment = clean_environment() | (environment or {})
+    environment = os.environ | (environment or {})
     return subprocess.run(argv, cwd=cwd, env=environment, capture_output=True, text=True, check=False)

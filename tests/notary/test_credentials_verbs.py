@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from builders.hosts import host_with
-from builders.workshop import ROOT, Ran, clean_environment
+from builders.workshop import ROOT, Ran
 
 from pipeline.host import SystemClock
 from pipeline.notary import NotaryCredentials, store_credentials
@@ -57,7 +57,7 @@ class Person:
     def invoke(self, *words: str, stdin: str = "", more: dict[str, str] | None = None) -> Ran:
         configuration = self.folder / "release.toml"
         configuration.write_text(f'[notary]\ncredentials = "{self.file}"\n' if self.file else "")
-        environment = clean_environment() | {
+        environment = os.environ | {
             "PYTHONPATH": str(ROOT / "tests"),
             "PYTHON_KEYRING_BACKEND": self.keyring,
             "KEYRING_FILE": str(self.folder / "keyring.json"),

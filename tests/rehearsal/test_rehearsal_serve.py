@@ -18,7 +18,7 @@ import requests
 from builders.clients import need
 from builders.mach import image
 from builders.notary_user import NotaryUser
-from builders.workshop import ROOT, clean_environment
+from builders.workshop import ROOT
 from builders.zips import zip_of
 
 from pipeline.codesign.requirements import compile_requirement
@@ -40,7 +40,6 @@ def serving(folder: Path, *words: str, end: int = signal.SIGTERM) -> Iterator[di
     process = subprocess.Popen(
         [sys.executable, "-m", "invoke", "rehearsal.serve", "--json", "--folder", str(folder), *words],
         cwd=ROOT,
-        env=clean_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -177,7 +176,7 @@ def test_two_processes_share_a_folder(folder: Path, host: Host) -> None:
 def test_an_unknown_lever_serves_nothing(tmp_path: Path, words: list[str], advice: str) -> None:
     """Exit 2 with what was probably meant, before a key is made."""
     argv = [sys.executable, "-m", "invoke", "rehearsal.serve", "--folder", str(tmp_path / "new"), *words]
-    done = subprocess.run(argv, cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert f"did you mean {advice}?" in done.stderr
     assert not (tmp_path / "new").exists()
@@ -186,7 +185,7 @@ def test_an_unknown_lever_serves_nothing(tmp_path: Path, words: list[str], advic
 def test_dry_serves_nothing(tmp_path: Path) -> None:
     """`--dry` says what would be served, and makes no key."""
     argv = [sys.executable, "-m", "invoke", "--dry", "rehearsal.serve", "--folder", str(tmp_path / "new")]
-    done = subprocess.run(argv, cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert "would serve" in done.stderr
     assert not (tmp_path / "new").exists()

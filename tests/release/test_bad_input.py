@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from builders.workshop import COPY, ROOT, Workshop, clean_environment
+from builders.workshop import COPY, ROOT, Workshop
 
 
 def outputs_of(workshop: Workshop) -> set[str]:
@@ -137,23 +137,36 @@ def test_a_real_release_without_credentials_is_not_built(workshop: Workshop, fin
     assert "identity.pem" in ran.err
 
 
-def test_streams_that_are_closed_or_full(tmp_path: Path) -> None:
+def test_streams_that_are_closed_or_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A password asked of a closed standard input is a wrong one; a result that cannot be written is the disk's."""
     key, tool = tmp_path / "id.p12", tmp_path / "tool"
     key.write_bytes(b"no p12")
     tool.write_bytes(b"no tool")
 
-    def run(words: list[str], before: Callable[[], object], out: IO[bytes]) -> tuple[int, str]:
+    def run(
+        words: list[str], before: Callable[[], object], out: IO[bytes], err: int = subprocess.PIPE
+    ) -> tuple[int, str]:
         program = [sys.executable, "-B", "-m", "invoke", *words]
-        done = subprocess.run(program, cwd=ROOT, stdout=out, stderr=subprocess.PIPE, preexec_fn=before, check=False)
-        return done.returncode, done.stderr.decode()
+        done = subprocess.run(program, cwd=ROOT, stdout=out, stderr=err, preexec_fn=before, check=False)
+        return done.returncode, (done.stderr or b"").decode()
+
+    def fill() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
     with (tmp_path / "out").open("wb") as out:
         code, said = run(["file.sign", str(tool), "--identity", str(key)], lambda: os.close(0), out)
         assert code == 2, said
         assert "defect" not in said
-        code, said = run(["explain", "65"], lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)), out)
-    assert code == 14, said
+        code, said = run(["explain", "65"], fill, out)
+        assert code == 14, said
+        monkeypatch.setenv("GITHUB_ACTIONS", "true")
+        monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary"))
+        code, said = run(["explain", "65"], fill, out)
+        assert code == 14, said
+        assert "the job's summary" in said
+        assert "Traceback" not in said
+        code, _ = run(["explain", "65"], fill, out, err=out.fileno())
+        assert code == 14
 
 
 def test_a_terminal_that_has_only_ascii(finished: Workshop) -> None:
@@ -207,7 +220,6 @@ def in_namespace(script: str, *words: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         cwd=ROOT,
-        env=clean_environment(),
         check=False,
     )
 
@@ -244,7 +256,6 @@ def test_two_releases_at_once(workshop: Workshop) -> None:
     first = subprocess.Popen(
         [sys.executable, "-m", "invoke", "release", "--config", str(workshop.configuration)],
         cwd=ROOT,
-        env=clean_environment(),
         stderr=subprocess.DEVNULL,
     )
     while not (workshop.folder / "began").exists():
