@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from builders.chain import SIGNED_AT, Chain
 from pipeline.codesign import Expectations, Identity, SigningOptions, VerifiedSlice, sign_slices, verify_slices
+from pipeline.codesign.code_directory import CodeDirectory
 from pipeline.codesign.signature import Signature, read_signature
 from pipeline.macho import BytesSource, Part, read_slices
 
@@ -26,6 +29,16 @@ def signatures(data: bytes) -> list[Signature]:
     found = [read_signature(one) for one in read_slices(BytesSource(data))]
     assert None not in found
     return [signature for signature in found if signature is not None]
+
+
+def signature_with(data: bytes, **options: Any) -> Signature:
+    """The first slice's, signed ad hoc with these options."""
+    return signatures(sign(data, SigningOptions(**{"identifier": "com.example.tool", **options})))[0]
+
+
+def directory_with(data: bytes, **options: Any) -> CodeDirectory:
+    """Its best CodeDirectory."""
+    return signature_with(data, **options).best
 
 
 def verify(data: bytes, chain: Chain, *, strict_padding: bool = True) -> tuple[VerifiedSlice, ...]:
