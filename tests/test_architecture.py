@@ -41,7 +41,7 @@ def test_imports_follow_the_table_of_levels() -> None:
         ("codesign/eras.py", "import os"),
         ("disk/archive.py", "from pipeline.stages import sign"),
         ("stages/sign.py", "from pipeline.stages import universal"),
-        ("release.py", "import invoke"),
+        ("release/order.py", "import invoke"),
         ("notary/client.py", "import requests"),
         ("tickets/lookup.py", "from pipeline.timestamps import TimestampClient"),
         ("rehearsal/server.py", "from pipeline.notary import NotaryClient"),

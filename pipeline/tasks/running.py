@@ -167,7 +167,7 @@ def _show_steps(context: Context, plan: Plan, *, as_json: bool, only: str | None
 
 def _summarise(host: Host, context: Context, plan: Plan, *, as_json: bool) -> None:
     if as_json:
-        host.console.result(host.files.read(context.folder / order.MANIFEST).decode().rstrip("\n"))
+        host.console.result(host.files.read(context.folder / manifest.NAME).decode().rstrip("\n"))
         return
     _table(host, plan.artifacts)
     for words in _skipped(plan):
