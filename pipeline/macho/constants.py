@@ -85,8 +85,6 @@ LC_ENCRYPTION_INFO: Final = 0x21
 LC_ENCRYPTION_INFO_64: Final = 0x2C
 LC_DYLIB_CODE_SIGN_DRS: Final = 0x2B
 LC_BUILD_VERSION: Final = 0x32
-LC_ID_DYLIB: Final = 0xD
-LC_RPATH: Final = 0x1C | LC_REQ_DYLD
 
 # LC_LOAD_DYLIB, weak, re-export, lazy, upward.
 LIBRARY_COMMANDS: Final = frozenset({0xC, 0x18 | LC_REQ_DYLD, 0x1F | LC_REQ_DYLD, 0x20, 0x23 | LC_REQ_DYLD})

@@ -6,7 +6,6 @@ developer tools do, and what the page itself tries to run does not.
 
 from __future__ import annotations
 
-import base64
 import fcntl
 import json
 import os
@@ -66,10 +65,6 @@ class Page:
         if "exceptionDetails" in answer:
             raise AssertionError(answer["exceptionDetails"])
         return answer["result"].get("value")
-
-    def picture(self) -> bytes:
-        """What is seen, as PNG."""
-        return base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
 
     def _read(self) -> dict[str, Any]:
         while b"\0" not in self._unread:

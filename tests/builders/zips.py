@@ -31,18 +31,6 @@ def zip_of(members: Members) -> bytes:
     return out.getvalue()
 
 
-def members_of(archive: bytes) -> dict[str, bytes | Symlink]:
-    """What `zip_of` was given, folders left out."""
-    members: dict[str, bytes | Symlink] = {}
-    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
-        for info in opened.infolist():
-            if not info.is_dir():
-                data = opened.read(info)
-                is_link = stat.S_ISLNK(info.external_attr >> 16)
-                members[info.filename] = Symlink(data.decode()) if is_link else data
-    return members
-
-
 def tree_members(folder: Path, prefix: str) -> dict[str, bytes | Symlink]:
     """A folder on disk as members below `prefix`."""
     found: dict[str, bytes | Symlink] = {}

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from builders.workshop import ROOT, Workshop
 
-OF_EVERY_LINE = {"schema", "run", "seq", "time", "event", "stage", "artifact", "previous", "hash"}
-
 
 def words(document: str) -> set[str]:
     """Everything that a document sets in code."""
