@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pipeline import manifest
 from pipeline.audit.evidence import Evidence
 from pipeline.errors import VerificationError
 from pipeline.model import Artifact, Kind, NotarizationStatus, StapleStatus, World
@@ -16,7 +17,7 @@ def objections(evidence: Evidence) -> list[VerificationError]:
     reasons = [*_of_the_release(evidence)]
     for artifact in evidence.artifacts:
         reasons += _of_what_ships(artifact, evidence)
-    return [VerificationError(f"not for publication: {reason}", where="release.json") for reason in reasons]
+    return [VerificationError(f"not for publication: {reason}", where=manifest.NAME) for reason in reasons]
 
 
 def _of_the_release(evidence: Evidence) -> Iterator[str]:

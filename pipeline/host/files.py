@@ -89,21 +89,13 @@ class Files:
         It has `mode` from its first byte.
         """
         self._observe("write", str(path))
-        with refusals(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
-            try:
-                descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode & 0o700)
-                with os.fdopen(descriptor, "wb") as stream:
-                    os.fchmod(stream.fileno(), mode)
-                    yield stream
-                    stream.flush()
-                    os.fsync(stream.fileno())
-                temporary.replace(path)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
-            self._sync_folder(path.parent)
+        with refusals(path), _appearing(path) as temporary:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode & 0o700)
+            with os.fdopen(descriptor, "wb") as stream:
+                os.fchmod(stream.fileno(), mode)
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
 
     def write(self, path: Path, data: bytes, mode: int = 0o644) -> None:
         """Write a file whole, durable before its name appears. It has `mode` from its first byte."""
@@ -134,19 +126,10 @@ class Files:
         self._observe("copy", str(target))
         with refusals(source):
             bits = stat.S_IMODE(source.stat().st_mode) if mode is None else mode
-        with refusals(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            temporary = target.with_name(f".{target.name}.{os.getpid()}.new")
-            try:
-                shutil.copyfile(source, temporary)
-                temporary.chmod(bits)
-                with temporary.open("rb") as stream:
-                    os.fsync(stream.fileno())
-                temporary.replace(target)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
-            self._sync_folder(target.parent)
+        with refusals(target), _appearing(target) as temporary:
+            shutil.copyfile(source, temporary)
+            temporary.chmod(bits)
+            _sync(temporary)
 
     def copy_folder(self, source: Path, target: Path) -> None:
         """Copy a folder with all it holds: links as links, modes kept, everything writable by its owner, no attributes.
@@ -177,13 +160,9 @@ class Files:
         self._observe("rename", str(target))
         with refusals(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(source, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            _sync(source)
             source.replace(target)
-            self._sync_folder(target.parent)
+            _sync(target.parent)
 
     def move_folder(self, source: Path, target: Path) -> None:
         """Give a finished folder its name; what stood there is exchanged for it, then removed.
@@ -202,7 +181,7 @@ class Files:
                 target.rename(aside)
                 source.rename(target)
                 source = aside
-            self._sync_folder(target.parent)
+            _sync(target.parent)
             if source.exists():
                 shutil.rmtree(source)
 
@@ -259,13 +238,28 @@ class Files:
         finally:
             os.close(descriptor)
 
-    @staticmethod
-    def _sync_folder(path: Path) -> None:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+
+@contextmanager
+def _appearing(path: Path) -> Iterator[Path]:
+    """A name beside `path` for the block to write at, durably; what stands there at its end takes the name `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    """Make a file's bytes, or a folder's names, durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _aside(target: Path) -> Path:
@@ -279,8 +273,7 @@ def _sync_tree(folder: Path) -> None:
         return
     for path in files:
         if not path.is_symlink():
-            with path.open("rb") as stream:
-                os.fsync(stream.fileno())
+            _sync(path)
 
 
 def _sync_file_system(folder: Path) -> bool:

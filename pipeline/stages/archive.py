@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from pipeline.disk.archive import write_zip
 from pipeline.model import ArchiveLayout, Artifact, Kind, Plan
 from pipeline.stages.context import Context, digests, side_by_side
+from pipeline.stages.zipped import zipped
 
 NAME = "archive"
 
@@ -33,17 +33,7 @@ def run(context: Context, plan: Plan) -> Plan:
 
     def write(name: str, contents: tuple[Artifact, ...]) -> Artifact:
         event = context.timed(NAME)
-        output = context.folder / "archives" / name
-        members = {ship.path.rpartition("/")[2]: context.path(ship) for ship in contents}
-        write_zip(context.host.files, output, members, plan.source_epoch)
-        artifact = Artifact(
-            product=contents[0].product,
-            path=f"archives/{name}",
-            kind=Kind.ARCHIVE,
-            sha256=context.host.files.sha256(output),
-            size=output.stat().st_size,
-            contents=tuple(ship.path for ship in contents),
-        )
+        artifact = zipped(context, plan, f"archives/{name}", Kind.ARCHIVE, contents)
         event("archived", artifact=artifact.path, sha256=artifact.sha256, contents=artifact.contents)
         return artifact
 

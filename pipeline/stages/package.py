@@ -8,10 +8,10 @@ from dataclasses import asdict
 from functools import partial
 
 from pipeline.disk import tree_digest
-from pipeline.disk.archive import write_zip
 from pipeline.launchd import render
 from pipeline.model import Artifact, Kind, Plan
 from pipeline.stages.context import Context, digests, side_by_side
+from pipeline.stages.zipped import zipped
 
 NAME = "package"
 
@@ -39,18 +39,7 @@ def run(context: Context, plan: Plan) -> Plan:
     def write(product: str) -> Artifact:
         event = context.timed(NAME)
         ships = [ship for ship in plan.of(Kind.UNIVERSAL, Kind.APP, debug=False) if ship.product == product]
-        name = f"{product}-{ending}"
-        output = context.folder / "dist" / name
-        members = {ship.path.rpartition("/")[2]: context.path(ship) for ship in ships}
-        write_zip(context.host.files, output, members, plan.source_epoch)
-        artifact = Artifact(
-            product=product,
-            path=f"dist/{name}",
-            kind=Kind.DISTRIBUTION,
-            sha256=context.host.files.sha256(output),
-            size=output.stat().st_size,
-            contents=tuple(ship.path for ship in ships),
-        )
+        artifact = zipped(context, plan, f"dist/{product}-{ending}", Kind.DISTRIBUTION, ships)
         event("packaged", artifact=artifact.path, sha256=artifact.sha256, contents=artifact.contents)
         return artifact
 
