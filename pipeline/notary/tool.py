@@ -126,9 +126,9 @@ def _documents(completed: Completed) -> Iterator[Mapping[str, Any]]:
 
 
 def _placed_documents(completed: Completed) -> Iterator[tuple[Mapping[str, Any], bytes]]:
-    """The JSON objects at the beginning of a line, on standard output, then on standard error, with their bytes.
+    """The JSON objects that have their lines to themselves, on standard output, then on standard error, with bytes.
 
-    Text can stand before and after: progress, warnings.
+    Text can stand in lines before and after: progress, warnings. What goes on behind its end was cut or mixed.
     """
     decoder = json.JSONDecoder()
     for stream in (completed.stdout, completed.stderr):
@@ -141,6 +141,8 @@ def _placed_documents(completed: Completed) -> Iterator[tuple[Mapping[str, Any],
             except (ValueError, RecursionError):
                 continue
             at = end
+            if text[end:].partition("\n")[0].strip():
+                continue
             yield document, text[found.start() : end].encode()
 
 

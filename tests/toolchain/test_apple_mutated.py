@@ -194,3 +194,13 @@ def test_no_damaged_text_is_success(name: str, data: st.DataObject) -> None:
         return
     with pytest.raises(ReleaseError):
         sample.ask(sample.completed(text))
+
+
+@pytest.mark.parametrize("name", ["notarytool info", "notarytool submit"])
+def test_an_object_that_ends_before_its_line_does_is_no_answer(name: str) -> None:
+    """A brace too many closes the object early: what counts is in it, and it is not the one that notarytool wrote."""
+    sample = SAMPLES[name]
+    part = sample.parts[-1]
+    text = sample.text.replace(part, part.rstrip(",") + "},")
+    with pytest.raises(ReleaseError):
+        sample.ask(sample.completed(text))
