@@ -71,6 +71,12 @@ def test_the_page_of_commands_is_what_the_program_prints() -> None:
     assert COMMANDS.read_text("utf-8") == commands_page()
 
 
+@pytest.mark.parametrize("name", TASKS)
+def test_every_option_is_explained(name: str) -> None:
+    """No command leaves it to its reader to guess what an option is for."""
+    assert [argument.name for argument in namespace[name].get_arguments() if not argument.help] == []
+
+
 def test_the_page_of_apples_errors_is_what_a_release_makes_of_them() -> None:
     """docs/apple-errors.md holds every text that is known, with the exit code that the code gives it today."""
     assert APPLE_ERRORS.read_text("utf-8") == refusal_page.page()

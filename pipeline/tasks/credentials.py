@@ -5,17 +5,20 @@ from __future__ import annotations
 from invoke import Context as InvokeContext
 from invoke import task
 
+from pipeline.tasks.options import DEBUG, JSON
 from pipeline.tasks.session import command, is_dry
 
 _HELP = {
     "config": "the release.toml whose [notary] credentials may name a file (default: the one beside tasks.py)",
-    "debug": "show tracebacks",
+    **DEBUG,
 }
+_NAME = {"name": "what the key is kept under, such as the [notary] profile; `--name` can be left out"}
 
 
 @task(
     auto_shortflags=False,
     help=_HELP
+    | _NAME
     | {
         "stdin": "read the key from standard input: the .p8, or JSON with issuer, key-id and private-key",
         "issuer": "the issuer id of the team's keys; asked for where it is not given",
@@ -43,7 +46,9 @@ def store(
 
 @task(
     auto_shortflags=False,
-    help=_HELP | {"notary": "another notary's address than Apple's, such as the one that rehearsal.serve prints"},
+    help=_HELP
+    | _NAME
+    | {"notary": "another notary's address than Apple's, such as the one that rehearsal.serve prints"},
 )
 def check(
     context: InvokeContext, name: str, notary: str | None = None, config: str | None = None, debug: bool = False
@@ -55,7 +60,7 @@ def check(
         keeping.check(host, config, name, notary)
 
 
-@task(name="list", auto_shortflags=False, help=_HELP | {"json": "print one JSON document on standard output"})
+@task(name="list", auto_shortflags=False, help=_HELP | JSON)
 def list_(context: InvokeContext, config: str | None = None, json: bool = False, debug: bool = False) -> None:
     """The names that keys are kept under, and where."""
     with command(context, debug=debug) as host:
@@ -64,7 +69,7 @@ def list_(context: InvokeContext, config: str | None = None, json: bool = False,
         keeping.show(host, config, as_json=json)
 
 
-@task(auto_shortflags=False, help=_HELP)
+@task(auto_shortflags=False, help=_HELP | _NAME)
 def delete(context: InvokeContext, name: str, config: str | None = None, debug: bool = False) -> None:
     """Forget the key of this name here; App Store Connect still honours it."""
     with command(context, debug=debug) as host:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from invoke import Context as InvokeContext
 from invoke import task
 
+from pipeline.tasks.options import DEBUG_TOOLS
 from pipeline.tasks.session import command, is_dry
 
 _HELP = {
     "config": "the release.toml whose release and [launchd] count (default: the one beside tasks.py)",
-    "layout": "the layout to install (default: that of [launchd] install-path)",
+    "layout": "of several layouts this one (default: that of [launchd] install-path)",
     "root": "install below this folder, which has a bin/launchctl of its own, instead of on this machine",
     "user": "the numeric id of the user in whose session the agent runs (default: who called sudo)",
-    "debug": "show tracebacks and every command line that is run, redacted",
+    **DEBUG_TOOLS,
 }
 
 

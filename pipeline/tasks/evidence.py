@@ -5,6 +5,7 @@ from __future__ import annotations
 from invoke import Context as InvokeContext
 from invoke import task
 
+from pipeline.tasks.options import DEBUG, JSON
 from pipeline.tasks.session import command, is_dry
 
 
@@ -15,9 +16,9 @@ from pipeline.tasks.session import command, is_dry
         "gate": "exit 0 only where everything may be published",
         "head": "demand that the log's newest line has this hash",
         "key": "demand that the provenance is signed with this public key or certificate (PEM)",
-        "json": "print one JSON document on standard output",
-        "debug": "show tracebacks",
-    },
+    }
+    | JSON
+    | DEBUG,
 )
 def audit(
     context: InvokeContext,
@@ -37,10 +38,7 @@ def audit(
 
 @task(
     auto_shortflags=False,
-    help={
-        "folder": "the output folder to report on (default: build/macos beside tasks.py)",
-        "debug": "show tracebacks",
-    },
+    help={"folder": "the output folder to report on (default: build/macos beside tasks.py)"} | DEBUG,
 )
 def report(context: InvokeContext, folder: str | None = None, debug: bool = False) -> None:
     """Write report.html: the verdict, the artifacts, the notary's answer, what changed, the timeline, the log."""
@@ -52,7 +50,7 @@ def report(context: InvokeContext, folder: str | None = None, debug: bool = Fals
 
 @task(
     auto_shortflags=False,
-    help={"text": "a code or a message; - reads standard input; --text=-67062 for what begins with a dash"},
+    help={"text": "a code or a message; - reads standard input; --text=-67062 for what begins with a dash"} | DEBUG,
 )
 def explain(context: InvokeContext, text: str, debug: bool = False) -> None:
     """What an Apple code or message means, whether a retry helps, what to do."""

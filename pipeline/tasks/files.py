@@ -5,15 +5,15 @@ from __future__ import annotations
 from invoke import Context as InvokeContext
 from invoke import task
 
+from pipeline.tasks.options import DEBUG, JSON
 from pipeline.tasks.session import command, is_dry
 
-_JSON = {"json": "print one JSON document on standard output"}
-_DEBUG = {"debug": "show tracebacks"}
 _ANCHORS = {"anchors": "a folder of root certificates instead of Apple's, e.g. build/macos/rehearsal/anchors"}
+_PATH = {"path": "a Mach-O file or a bundle; `--path` can be left out"}
 _OUTPUT = {"output": "where the new file goes"}
 
 
-@task(auto_shortflags=False, help=_JSON | _DEBUG)
+@task(auto_shortflags=False, help=_PATH | JSON | DEBUG)
 def inspect(context: InvokeContext, path: str, json: bool = False, debug: bool = False) -> None:
     """Every signature in a Mach-O file or a bundle, as stable text."""
     with command(context, debug=debug) as host:
@@ -25,7 +25,8 @@ def inspect(context: InvokeContext, path: str, json: bool = False, debug: bool =
 @task(
     auto_shortflags=False,
     iterable=["nested_entitlements"],
-    help={
+    help=_PATH
+    | {
         "identity": "adhoc, or a .p12 or PEM file with certificate and key; its password is asked for",
         "identifier": "default: CFBundleIdentifier, else from the file's name",
         "entitlements": "a property list in XML; it goes into the signature verbatim",
@@ -47,7 +48,7 @@ def inspect(context: InvokeContext, path: str, json: bool = False, debug: bool =
         "output": "default: in place, by one rename",
     }
     | _ANCHORS
-    | _DEBUG,
+    | DEBUG,
 )
 def sign(
     context: InvokeContext,
@@ -103,7 +104,8 @@ def sign(
 
 
 @task(
-    auto_shortflags=False, help={"requirement": "in the requirement language: every slice must satisfy it"} | _ANCHORS
+    auto_shortflags=False,
+    help=_PATH | {"requirement": "in the requirement language: every slice must satisfy it"} | _ANCHORS | JSON | DEBUG,
 )
 def verify(
     context: InvokeContext,
@@ -120,7 +122,7 @@ def verify(
         examining.verify(host, path, requirement, anchors, as_json=json)
 
 
-@task(auto_shortflags=False, help=_JSON | _DEBUG)
+@task(auto_shortflags=False, help=_PATH | JSON | DEBUG)
 def reproduce(context: InvokeContext, path: str, json: bool = False, debug: bool = False) -> None:
     """Sign again from the inputs recorded in the signature; does the same CodeDirectory come out, and of which era?
 
@@ -132,7 +134,7 @@ def reproduce(context: InvokeContext, path: str, json: bool = False, debug: bool
         examining.reproduce(host, path, as_json=json)
 
 
-@task(auto_shortflags=False, help=_OUTPUT | {"era": "whose way of removing it is followed"} | _DEBUG)
+@task(auto_shortflags=False, help=_PATH | _OUTPUT | {"era": "whose way of removing it is followed"} | DEBUG)
 def strip(context: InvokeContext, path: str, output: str, era: str = "macos-26", debug: bool = False) -> None:
     """The file without its signature."""
     with command(context, debug=debug) as host:
@@ -141,7 +143,11 @@ def strip(context: InvokeContext, path: str, output: str, era: str = "macos-26",
         signing.strip(host, path, output, era, dry=is_dry(context))
 
 
-@task(auto_shortflags=False, iterable=["slice_"], help=_OUTPUT | {"slice_": "a thin file; give it once for each"})
+@task(
+    auto_shortflags=False,
+    iterable=["slice_"],
+    help=_OUTPUT | {"slice_": "a thin file; give it once for each"} | DEBUG,
+)
 def universal(context: InvokeContext, slice_: list[str], output: str, debug: bool = False) -> None:
     """Join thin files into a universal one, slices byte for byte."""
     with command(context, debug=debug) as host:
@@ -150,7 +156,10 @@ def universal(context: InvokeContext, slice_: list[str], output: str, debug: boo
         signing.universal(host, slice_, output, dry=is_dry(context))
 
 
-@task(auto_shortflags=False, help=_OUTPUT | {"arch": "x86_64, arm64, …"} | _DEBUG)
+@task(
+    auto_shortflags=False,
+    help={"path": "a universal file; `--path` can be left out"} | _OUTPUT | {"arch": "x86_64, arm64, …"} | DEBUG,
+)
 def thin(context: InvokeContext, path: str, arch: str, output: str, debug: bool = False) -> None:
     """One slice of a universal file, byte for byte."""
     with command(context, debug=debug) as host:
@@ -161,7 +170,13 @@ def thin(context: InvokeContext, path: str, arch: str, output: str, debug: bool 
 
 @task(
     auto_shortflags=False,
-    help={"for_": "a file or bundle: which of its slices does the ticket prove?"} | _ANCHORS | _JSON,
+    help={
+        "path": "a bundle, dmg, pkg, or a ticket file, raw or in base64; `--path` can be left out",
+        "for_": "a file or bundle: which of its slices does the ticket prove?",
+    }
+    | _ANCHORS
+    | JSON
+    | DEBUG,
 )
 def ticket(
     context: InvokeContext,
@@ -181,11 +196,12 @@ def ticket(
 @task(
     auto_shortflags=False,
     help={
+        "path": "a bundle, a flat package or a signed disk image; `--path` can be left out",
         "ticket": "a ticket file, raw or in base64; default: it is looked up",
         "lookup": "another ticket service than Apple's, such as the one that rehearsal.serve prints",
     }
     | _ANCHORS
-    | _DEBUG,
+    | DEBUG,
 )
 def staple(
     context: InvokeContext,
@@ -202,7 +218,15 @@ def staple(
         stapling.staple(host, path, ticket, lookup, anchors, dry=is_dry(context))
 
 
-@task(auto_shortflags=False, help=_JSON | _DEBUG)
+@task(
+    auto_shortflags=False,
+    help={
+        "one": "a Mach-O file or a bundle; `--one` and `--other` can be left out",
+        "other": "what it is compared with",
+    }
+    | JSON
+    | DEBUG,
+)
 def diff(context: InvokeContext, one: str, other: str, json: bool = False, debug: bool = False) -> None:
     """Two signatures, field by field; exit 9 where they differ."""
     with command(context, debug=debug) as host:
@@ -211,7 +235,15 @@ def diff(context: InvokeContext, one: str, other: str, json: bool = False, debug
         examining.diff(host, one, other, as_json=json)
 
 
-@task(auto_shortflags=False, help=_ANCHORS | _DEBUG)
+@task(
+    auto_shortflags=False,
+    help={
+        "old": "a Mach-O file or a bundle; `--old` and `--new` can be left out",
+        "new": "what shall be held for it",
+    }
+    | _ANCHORS
+    | DEBUG,
+)
 def trust(context: InvokeContext, old: str, new: str, anchors: str | None = None, debug: bool = False) -> None:
     """Does NEW satisfy OLD's designated requirement, so that permissions granted to OLD hold for NEW?"""
     with command(context, debug=debug) as host:

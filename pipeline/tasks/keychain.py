@@ -5,12 +5,13 @@ from __future__ import annotations
 from invoke import Context as InvokeContext
 from invoke import task
 
+from pipeline.tasks.options import DEBUG_TOOLS
 from pipeline.tasks.session import command, is_dry
 
 _PLACE = {
     "keychain": "its full path, ending in .keychain-db (default: release.keychain-db in ~/Library/Keychains)",
     "tools": "a folder of tools used instead of the system's",
-    "debug": "show tracebacks and every command line that is run, redacted",
+    **DEBUG_TOOLS,
 }
 
 

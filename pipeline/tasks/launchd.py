@@ -5,10 +5,9 @@ from __future__ import annotations
 from invoke import Context as InvokeContext
 from invoke import task
 
+from pipeline.tasks.options import DEBUG, JSON
 from pipeline.tasks.session import command, is_dry
 
-_JSON = {"json": "print one JSON document on standard output"}
-_DEBUG = {"debug": "show tracebacks"}
 _PROGRAM = {"program": "the name of the installed binary"}
 
 
@@ -24,7 +23,7 @@ _PROGRAM = {"program": "the name of the installed binary"}
         "config": "take id, names, install path and layouts from the [launchd] of this release.toml",
     }
     | _PROGRAM
-    | _DEBUG,
+    | DEBUG,
 )
 def render(
     context: InvokeContext,
@@ -67,8 +66,8 @@ def render(
         "user": "the numeric id of the user in whose session the agent runs",
     }
     | _PROGRAM
-    | _JSON
-    | _DEBUG,
+    | JSON
+    | DEBUG,
 )
 def paths(
     context: InvokeContext,
@@ -105,11 +104,12 @@ def paths(
 @task(
     auto_shortflags=False,
     help={
+        "path": "a property list, or a folder of them; `--path` can be left out",
         "folder": "an output folder: every job must start a program of its release.json",
         "installed": "the files lie where launchd takes them from: they must belong to root",
     }
-    | _JSON
-    | _DEBUG,
+    | JSON
+    | DEBUG,
 )
 def check(
     context: InvokeContext,

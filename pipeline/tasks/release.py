@@ -5,13 +5,14 @@ from __future__ import annotations
 from invoke import Context as InvokeContext
 from invoke import task
 
+from pipeline.tasks.options import DEBUG_TOOLS, JSON
 from pipeline.tasks.session import command, is_dry
 
 _HELP = {
     "config": "the release.toml to read (default: the one beside tasks.py)",
-    "json": "print one JSON document on standard output",
-    "debug": "show tracebacks and every command line that is run, redacted",
     "allow_dirty": "release from a checkout with uncommitted changes (the publish gate refuses the result)",
+    **JSON,
+    **DEBUG_TOOLS,
 }
 
 
@@ -88,7 +89,7 @@ staple = _one_stage("staple", "Give the apps their ticket; keep the bare tools' 
 package = _one_stage("package", "Zip what users get, and SHA256SUMS.")
 
 
-@task(auto_shortflags=False, help={**_HELP, "junit": "also write what was verified as JUnit's XML into this file"})
+@task(auto_shortflags=False, help=_HELP | {"junit": "also write what was verified as JUnit's XML into this file"})
 def verify(
     context: InvokeContext,
     config: str | None = None,
@@ -105,7 +106,7 @@ def verify(
         running.one_stage(host, config, "verify", as_json=json, dry=dry, allow_dirty=allow_dirty, junit=junit)
 
 
-@task(auto_shortflags=False, help={name: _HELP[name] for name in ("config", "json", "debug")})
+@task(auto_shortflags=False, help={"config": _HELP["config"]} | JSON | DEBUG_TOOLS)
 def status(context: InvokeContext, config: str | None = None, json: bool = False, debug: bool = False) -> None:
     """What is done, what is pending, what would run next and why."""
     with command(context, debug=debug) as host:
@@ -118,9 +119,9 @@ def status(context: InvokeContext, config: str | None = None, json: bool = False
     auto_shortflags=False,
     help={
         "config": _HELP["config"],
-        "debug": _HELP["debug"],
         "forget": "also drop the submissions and the rehearsal they were made in; names the ids left behind",
-    },
+    }
+    | DEBUG_TOOLS,
 )
 def clean(context: InvokeContext, config: str | None = None, debug: bool = False, forget: bool = False) -> None:
     """Remove outputs; keep audit.jsonl, history/, notary/ and the rehearsal they belong to."""
