@@ -183,6 +183,13 @@ def test_exit_codes_are_those_of_the_interface() -> None:
     }
 
 
+def test_every_exit_code_is_documented() -> None:
+    """docs/exit-codes.md has a row for each code that a command can end with."""
+    table = re.findall(r"^\| (\d+) \|", (ROOT / "docs" / "exit-codes.md").read_text("utf-8"), re.MULTILINE)
+    kinds = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.ReleaseError)}
+    assert {int(code) for code in table} == {0} | {kind.exit_code for kind in kinds - {errors.PreflightError}}
+
+
 def test_nothing_points_outside_of_the_checkout() -> None:
     """No file of ours names a folder of the machine that it was written on."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.split(b"\0")

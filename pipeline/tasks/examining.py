@@ -111,7 +111,8 @@ def _tell_reproduced(host: Host, path: str, found: FileReproduction) -> None:
         ways += f", told {', '.join(f'--{option}' for option in one.told)}" if one.told else ""
         verdict = "identical" if one.is_identical else f"DIFFERS (form: {one.form})"
         host.console.result(f"{path}: {one.arch}: {verdict}: {ways}{whole}")
-    host.console.result(f"{path}: the whole file is {'identical' if found.whole_file else 'not identical'}")
+    around = "identical too" if found.whole_file else "other bytes"
+    host.console.result(f"{path}: around the signatures: {around}")
 
 
 def ticket(host: Host, path: str, other: str | None, anchors: str | None, *, as_json: bool) -> None:
@@ -157,7 +158,10 @@ def diff(host: Host, one: str, other: str, *, as_json: bool) -> None:
         host.console.result(_document([asdict(difference) for difference in found]))
     else:
         for difference in found:
-            host.console.result(f"{difference.field}\n  - {difference.one}\n  + {difference.other}")
+            host.console.result(difference.field)
+            for sign, value in (("-", difference.one), ("+", difference.other)):
+                if value is not None:
+                    host.console.result(f"  {sign} {value}")
     if found:
         raise VerificationError(f"the signatures differ in {len(found)} fields", where=f"{one}, {other}")
 
