@@ -235,6 +235,9 @@ def _is_whole(document: Mapping[str, Any], line: bytes) -> bool:
     texts += [document[key] for key in ("stage", "artifact") if key in document]
     if not all(isinstance(text, str) for text in texts) or type(document.get("seq")) is not int:
         return False
+    # It is told in texts of other kinds, which halves of surrogate pairs have no place in.
+    if not document["run"].isprintable() or not document["time"].isprintable():
+        return False
     try:
         return _canonical(document) == line and _digest(document) == document["hash"]
     except (ValueError, RecursionError):

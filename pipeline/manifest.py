@@ -8,6 +8,7 @@ How it came to be is told elsewhere (`journal`), and so is whether it is true (`
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -32,6 +33,11 @@ SCHEMA = 1
 NAME = "release.json"
 HISTORY = "history"
 REPORT = "report.html"
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+# The one control character that a console shows as it is, and the one that no path can hold.
+_NO_LINE = re.compile("[\n\0]")
+# What file systems take: NAME_MAX, in bytes.
+_LONGEST_NAME = 255
 """The page that shows what a manifest describes: gone as soon as the manifest no longer speaks."""
 
 
@@ -99,9 +105,35 @@ def from_bytes(data: bytes, where: str = NAME) -> dict[str, Any]:
         paths = [artifact.path for artifact in artifacts]
         if len(set(paths)) != len(paths):
             raise VerificationError("names an artifact twice", where=where)
+        _check_rest(document)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise VerificationError(f"is not a manifest ({type(error).__name__}: {error})", where=where) from error
     return dict(document)
+
+
+def _check_rest(document: Mapping[str, Any]) -> None:
+    """What an older manifest may lack, and that every text in it can be written. Raises ValueError and its like."""
+    if _NO_LINE.search(document["version"]):
+        raise ValueError("version is no text of one line")
+    for built in document.get("builds", []):
+        built_from_json(built)
+    for path, digest in _texts_by_name(document, "build_records").items():
+        _inside(path)
+        _sha256(digest)
+    _texts_by_name(document, "tools")
+    if document.get("minimum_macos") is not None:
+        _typed(document, "minimum_macos", dict)
+    if (provenance := document.get("provenance")) is not None:
+        _typed(provenance, "statement", str)
+        _optional(provenance, "key")
+    if (changes := document.get("changes")) is not None:
+        _typed(changes, "since", str)
+        for change in _typed(changes, "changes", list):
+            for key in ("where", "what"):
+                _typed(change, key, str)
+            for key in ("before", "after"):
+                _optional(change, key)
+    to_bytes(document)
 
 
 def load(files: Files, path: Path) -> dict[str, Any]:
@@ -193,7 +225,7 @@ def artifact_from_json(document: Mapping[str, Any]) -> Artifact:
         path=_inside(_typed(document, "path", str)),
         kind=Kind(document["kind"]),
         debug=_typed(document, "debug", bool),
-        sha256=_typed(document, "sha256", str),
+        sha256=_sha256(document["sha256"]),
         size=_typed(document, "size", int),
         unsigned_sha256=_optional(document, "unsigned_sha256"),
         slices=tuple(_slice_from_json(entry) for entry in _typed(document, "slices", list)),
@@ -202,7 +234,7 @@ def artifact_from_json(document: Mapping[str, Any]) -> Artifact:
         else Notarization(
             status=NotarizationStatus(notarization["status"]),
             submission=_optional(notarization, "submission"),
-            archive=_optional(notarization, "archive"),
+            archive=_optional_path(notarization, "archive"),
             reason=_optional(notarization, "reason"),
         ),
         staple=None
@@ -210,9 +242,9 @@ def artifact_from_json(document: Mapping[str, Any]) -> Artifact:
         else Staple(
             status=StapleStatus(staple["status"]),
             reason=_optional(staple, "reason"),
-            ticket=_optional(staple, "ticket"),
+            ticket=_optional_path(staple, "ticket"),
         ),
-        contents=_texts(document.get("contents", [])),
+        contents=tuple(map(_inside, _texts(document.get("contents", [])))),
         not_run=_texts(document.get("not_run", [])),
     )
 
@@ -227,13 +259,13 @@ def built_to_json(built: Built) -> dict[str, Any]:
 
 
 def built_from_json(document: Mapping[str, Any]) -> Built:
-    """Raises KeyError or TypeError for what is not a build's output."""
+    """Raises ValueError, KeyError or TypeError for what is not a build's output."""
     return Built(
         product=_typed(document, "product", str),
         arch=_typed(document, "arch", str),
         debug=_typed(document, "debug", bool),
         path=_inside(_typed(document, "path", str)),
-        sha256=_typed(document, "sha256", str),
+        sha256=_sha256(document["sha256"]),
         size=_typed(document, "size", int),
     )
 
@@ -251,10 +283,28 @@ def _slice_from_json(document: Mapping[str, Any]) -> Slice:
 
 
 def _inside(path: str) -> str:
-    """A path that cannot leave the output folder, whoever wrote it."""
-    if not path or path.startswith("/") or "\0" in path or ".." in path.split("/"):
-        raise ValueError(f"{path!r} is not a path under the output folder")
+    """A path that cannot leave the output folder, nor pass for a line of ours, whoever wrote it."""
+    unfit = any(part in ("", ".", "..") or len(part.encode()) > _LONGEST_NAME for part in path.split("/"))
+    if unfit or _NO_LINE.search(path):
+        raise ValueError(f"{path[:_LONGEST_NAME]!r} is not a path under the output folder")
     return path
+
+
+def _optional_path(document: Mapping[str, Any], key: str) -> str | None:
+    return None if document.get(key) is None else _inside(_typed(document, key, str))
+
+
+def _sha256(value: object) -> str:
+    if not isinstance(value, str) or not _SHA256.fullmatch(value):
+        raise ValueError("a SHA-256 is not 64 hex digits")
+    return value
+
+
+def _texts_by_name(document: Mapping[str, Any], key: str) -> dict[str, str]:
+    values = document.get(key) or {}
+    if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
+        raise TypeError(f"{key} is not a table of texts")
+    return values
 
 
 def _typed(document: Mapping[str, Any], key: str, kind: type[Any]) -> Any:

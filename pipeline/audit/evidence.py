@@ -15,6 +15,7 @@ from pipeline.host import Host
 from pipeline.journal import LARGEST, LOG, MISSING, TORN, Entry, verify_chain
 from pipeline.model import Artifact
 
+SUBMISSIONS = "notary"
 FINISHED = "finished"
 BEGAN = "began"
 
@@ -35,7 +36,7 @@ class Evidence:
 
 def read_evidence(host: Host, folder: Path, head: str | None) -> Evidence:
     """Raises VerificationError, with the line or the file, where log, manifest and history do not fit together."""
-    for name in (LOG, manifest.NAME, manifest.HISTORY):
+    for name in (LOG, manifest.NAME, manifest.HISTORY, SUBMISSIONS):
         if (folder / name).is_symlink():
             raise VerificationError("a symbolic link stands in its place", where=name)
     if not (folder / LOG).is_file():
@@ -57,6 +58,18 @@ def read_evidence(host: Host, folder: Path, head: str | None) -> Evidence:
         earlier=earlier,
         lost=lost,
     )
+
+
+def plain(folder: Path, path: str) -> Path:
+    """What lies at a path of the folder, which no link on the way leads elsewhere."""
+    place = folder
+    for part in path.split("/"):
+        place = place / part
+        if place.is_symlink():
+            raise VerificationError("a symbolic link stands in its place", where=place.relative_to(folder).as_posix())
+    if not place.exists():
+        raise VerificationError("is missing", where=path)
+    return place
 
 
 def _demand_head(entries: tuple[Entry, ...], head: str) -> None:
@@ -95,7 +108,7 @@ def _demand_recorded(entries: tuple[Entry, ...], sha256: str, document: dict[str
 def _history(host: Host, folder: Path, entries: tuple[Entry, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names of the earlier manifests, and what the log itself tells to be missing; what it does not tell is refused."""
     finished = [entry for entry in entries if entry.event == FINISHED]
-    recorded = {entry.facts.get("manifest") for entry in finished[:-1]}
+    recorded = {str(entry.facts.get("manifest")) for entry in finished[:-1]}
     place = folder / manifest.HISTORY
     here: dict[str, str] = {}
     for path in sorted(place.iterdir()) if place.is_dir() else ():
@@ -108,10 +121,10 @@ def _history(host: Host, folder: Path, entries: tuple[Entry, ...]) -> tuple[tupl
         if digest in here:
             raise VerificationError(f"is a copy of {here[digest]}", where=where, remedy="keep it elsewhere")
         here[digest] = path.name
-    told = {entry.facts.get("manifest") for entry in entries if entry.event == MISSING}
-    gone = [entry for entry in finished[:-1] if entry.facts.get("manifest") not in here]
+    told = {str(entry.facts.get("manifest")) for entry in entries if entry.event == MISSING}
+    gone = [entry for entry in finished[:-1] if str(entry.facts.get("manifest")) not in here]
     for entry in gone:
-        if entry.facts.get("manifest") not in told:
+        if str(entry.facts.get("manifest")) not in told:
             raise VerificationError(
                 f"the manifest of {entry.facts.get('version')} is missing: line {entry.line} of {LOG} records it",
                 where=manifest.HISTORY,

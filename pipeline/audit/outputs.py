@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 
 from pipeline import manifest
-from pipeline.audit.evidence import Evidence
+from pipeline.audit.evidence import SUBMISSIONS, Evidence, plain
 from pipeline.audit.proof import Nested, Proof
 from pipeline.audit.story import Told
-from pipeline.audit.submissions import SUBMISSIONS, judge_submissions
+from pipeline.audit.submissions import judge_submissions
 from pipeline.codesign.certificates import Anchors
 from pipeline.disk import Contents, tree_digest
 from pipeline.disk.archive import demand_members
@@ -64,16 +64,16 @@ def judge_outputs(
 
 
 def _judge_built(host: Host, folder: Path, built: Built) -> None:
-    path = _plain(folder, built.path)
+    path = plain(folder, built.path)
     _demand(host.files.sha256(path), built.sha256)
 
 
 def _judge_record(host: Host, folder: Path, path: str, digest: str) -> None:
-    _demand(host.files.sha256(_plain(folder, path)), digest)
+    _demand(host.files.sha256(plain(folder, path)), digest)
 
 
 def _judge(host: Host, folder: Path, proof: Proof, artifact: Artifact) -> Told:
-    path = _plain(folder, artifact.path)
+    path = plain(folder, artifact.path)
     words: tuple[str, ...] = ()
     not_judged: tuple[str, ...] = ()
     nested: Nested = {}
@@ -114,7 +114,7 @@ def _judge(host: Host, folder: Path, proof: Proof, artifact: Artifact) -> Told:
 
 
 def _members(folder: Path, archive: Artifact) -> dict[str, Path]:
-    return {one.rpartition("/")[2]: folder / one for one in archive.contents}
+    return {one.rpartition("/")[2]: plain(folder, one) for one in archive.contents}
 
 
 def _judge_sums(host: Host, path: Path, proof: Proof) -> tuple[str, ...]:
@@ -136,18 +136,6 @@ def _judge_sums(host: Host, path: Path, proof: Proof) -> tuple[str, ...]:
 def _demand(found: str, recorded: str) -> None:
     if found != recorded:
         raise VerificationError(f"SHA-256 {found} differs from the recorded {recorded}")
-
-
-def _plain(folder: Path, path: str) -> Path:
-    """The path of an artifact, which no link on the way leads elsewhere."""
-    place = folder
-    for part in path.split("/"):
-        place = place / part
-        if place.is_symlink():
-            raise VerificationError("a symbolic link stands in its place", where=place.relative_to(folder).as_posix())
-    if not place.exists():
-        raise VerificationError("is missing", where=path)
-    return place
 
 
 def _strangers(folder: Path, artifacts: tuple[Artifact, ...], builds: list[Built]) -> Iterator[str]:

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline import disk, manifest, notary, tickets
-from pipeline.audit.evidence import Evidence
-from pipeline.audit.submissions import SUBMISSIONS
+from pipeline.audit.evidence import SUBMISSIONS, Evidence, plain
 from pipeline.codesign.certificates import Anchors
 from pipeline.codesign.origin import verify_origin
 from pipeline.codesign.verified import VerifiedSlice
@@ -35,7 +34,7 @@ def anchors_of(host: Host, folder: Path, evidence: Evidence, apple: Anchors) -> 
             "is missing: the rehearsal's own roots, which its signatures lead to", where=_ANCHORS, remedy="copy it too"
         )
     try:
-        return load_anchors(host.files, folder / _ANCHORS)
+        return load_anchors(host.files, plain(folder, _ANCHORS))
     except MalformedFile as error:
         raise VerificationError(error.message, where=error.where) from error
 
@@ -82,7 +81,7 @@ class Proof:
                     raise VerificationError("no build of this release made this slice", where=one.arch)
                 if not (self.folder / built.path).is_file():
                     raise VerificationError(f"{built.path}, which it was made of, is missing", where=one.arch)
-                with disk.open_source(self.folder / built.path) as unsigned:
+                with disk.open_source(plain(self.folder, built.path)) as unsigned:
                     differences = verify_origin(one, read_slices(unsigned)[0])
                 but = f" but for {'; '.join(differences)}" if differences else ""
                 yield f"{one.arch}: without its signature the bytes of {built.path}{but}"
@@ -98,7 +97,9 @@ class Proof:
         said = artifact.notarization
         if said is None or said.status is not NotarizationStatus.ACCEPTED:
             return (f"notarization: {said.status if said else 'none'}",)
-        record = notary.Records(self.host, self.folder / SUBMISSIONS).load(artifact.sha256)
+        records = notary.Records(self.host, self.folder / SUBMISSIONS)
+        plain(self.folder, f"{SUBMISSIONS}/{records.path(artifact.sha256).name}")
+        record = records.load(artifact.sha256)
         if record is None:
             raise VerificationError("its submission's record is missing", where=SUBMISSIONS)
         if (record.id, record.state) != (said.submission, notary.State.ACCEPTED):
@@ -131,7 +132,7 @@ class Proof:
     def _demand_listed(self, artifact: Artifact, archive: Artifact, sealed: Nested) -> None:
         """The notary's log lists every slice, those of code inside an app too."""
         path = notary.Records(self.host, self.folder / SUBMISSIONS).log_path(archive.sha256)
-        if not path.is_file():
+        if not path.is_file() or path.is_symlink():
             raise VerificationError("the notary's log is missing", where=f"{SUBMISSIONS}/{path.name}")
         log = notary.parse_log(self.host.files.read(path), path.name)
         inside = artifact.path.rpartition("/")[2]
@@ -148,7 +149,8 @@ class Proof:
                 return []
             if staple.ticket is None:
                 return [f"staple: {staple.status}{f' ({staple.reason})' if staple.reason else ''}"]
-            return [self._proves(artifact, sealed, tickets.load_ticket(self.folder / staple.ticket), staple.ticket)]
+            ticket = tickets.load_ticket(plain(self.folder, staple.ticket))
+            return [self._proves(artifact, sealed, ticket, staple.ticket)]
         return [self._proves(artifact, sealed, tickets.stapled_ticket(path), STAPLED_TICKET)]
 
     def _proves(self, artifact: Artifact, sealed: Nested, data: bytes | None, where: str) -> str:

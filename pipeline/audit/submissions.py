@@ -6,12 +6,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.audit.evidence import Evidence
+from pipeline.audit.evidence import SUBMISSIONS, Evidence
 from pipeline.errors import VerificationError
 from pipeline.host import Host
 from pipeline.model import Kind
 
-SUBMISSIONS = "notary"
 _NAME = re.compile(r"([0-9a-f]{64})(\.log)?\.json")
 
 
@@ -24,10 +23,11 @@ def judge_submissions(host: Host, folder: Path, evidence: Evidence) -> Iterator[
         if entry.event in ("submitting", "accepted"):
             known.add(str(entry.facts.get("sha256")))
         if entry.event == "accepted":
-            kept |= {Path(name).name: str(digest) for name, digest in (entry.facts.get("records") or {}).items()}
+            records = entry.facts.get("records")
+            kept |= (
+                {Path(name).name: str(digest) for name, digest in records.items()} if isinstance(records, dict) else {}
+            )
     archives = {artifact.sha256 for artifact in evidence.artifacts if artifact.kind is Kind.ARCHIVE}
-    if place.is_symlink():
-        yield VerificationError("a symbolic link stands in its place", where=SUBMISSIONS)
     here = {path.name for path in place.iterdir()} if place.is_dir() else set()
     for name in sorted(here | kept.keys()):
         where, found = f"{SUBMISSIONS}/{name}", _NAME.fullmatch(name)

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from pipeline.errors import HostRefused, MalformedFile, VerificationError
 from pipeline.host import Files
-from pipeline.host.files import refusals
 
 _BLOCK = 1024 * 1024
 _UNIX = 3
@@ -32,15 +31,12 @@ def write_zip(files: Files, output: Path, members: Mapping[str, Path], epoch: in
     """
     when = min(max(datetime.fromtimestamp(epoch, UTC), _FIRST), _LAST)
     date = (when.year, when.month, when.day, when.hour, when.minute, when.second)
-    files.make_folder(output.parent)
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.new")
-    try:
-        with refusals(output), zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, strict_timestamps=True) as archive:
-            for name, path in _entries(members):
-                _add(archive, name, path, date)
-        files.move(temporary, output)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with (
+        files.create(output) as stream,
+        zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, strict_timestamps=True) as archive,
+    ):
+        for name, path in _entries(members):
+            _add(archive, name, path, date)
 
 
 def _entries(members: Mapping[str, Path]) -> Iterator[tuple[str, Path]]:

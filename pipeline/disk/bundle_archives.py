@@ -117,6 +117,7 @@ def sign_archive(files: Files, path: Path, output: Path, sign: SignMember) -> tu
     archive, and what `sign` raises.
     """
     work = output.with_name(f".{output.name}.{os.getpid()}.members")
+    files.remove(work)
     files.make_folder(work)
     signed: dict[str, Path] = {}
     try:

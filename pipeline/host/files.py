@@ -49,6 +49,21 @@ def refused(error: OSError, path: Path | str) -> HostRefused:
 
 
 @contextmanager
+def open_regular(path: Path, *, piped: bool = False) -> Iterator[BinaryIO]:
+    """A regular file, to be read. HostRefused for a folder, a device, and a fifo, which would be waited for.
+
+    `piped`: a fifo is taken all the same, such as a shell puts in the place of `<(command)`.
+    """
+    with refusals(path):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (0 if piped else os.O_NONBLOCK))
+        with os.fdopen(descriptor, "rb") as stream:
+            mode = os.fstat(descriptor).st_mode
+            if not (stat.S_ISREG(mode) or (piped and stat.S_ISFIFO(mode))):
+                raise HostRefused("is a folder" if stat.S_ISDIR(mode) else "is no regular file", where=str(path))
+            yield stream
+
+
+@contextmanager
 def refusals(path: Path | str) -> Iterator[None]:
     """Turns an OSError of the block into HostRefused at `path`."""
     try:
@@ -63,18 +78,18 @@ class Files:
     def __init__(self, *, observe: Observer = nobody) -> None:
         self._observe = observe
 
-    def read(self, path: Path, limit: int = 64 * 1024 * 1024) -> bytes:
-        """A small file whole. One of more than `limit` bytes is refused."""
-        with refusals(path), path.open("rb") as stream:
+    def read(self, path: Path, limit: int = 64 * 1024 * 1024, *, piped: bool = False) -> bytes:
+        """A small regular file whole (`piped`: or what a fifo brings). One of more than `limit` bytes is refused."""
+        with open_regular(path, piped=piped) as stream:
             data = stream.read(limit + 1)
         if len(data) > limit:
             raise HostRefused(f"larger than the {limit} bytes expected of such a file", where=str(path))
         return data
 
     def sha256(self, path: Path, offset: int = 0, length: int | None = None) -> str:
-        """Hex digest of a file, or of `length` bytes of it from `offset` on, read once in blocks."""
+        """Hex digest of a regular file, or of `length` bytes of it from `offset` on, read once in blocks."""
         digest = hashlib.sha256()
-        with refusals(path), path.open("rb") as stream:
+        with open_regular(path) as stream:
             stream.seek(offset)
             left = sys.maxsize if length is None else length
             while left and (block := stream.read(min(_BLOCK, left))):
@@ -89,13 +104,15 @@ class Files:
         It has `mode` from its first byte.
         """
         self._observe("write", str(path))
-        with refusals(path), _appearing(path) as temporary:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode & 0o700)
-            with os.fdopen(descriptor, "wb") as stream:
-                os.fchmod(stream.fileno(), mode)
-                yield stream
-                stream.flush()
-                os.fsync(stream.fileno())
+        with (
+            refusals(path),
+            _appearing(path) as temporary,
+            os.fdopen(_new_file(temporary, mode & 0o700), "wb") as stream,
+        ):
+            os.fchmod(stream.fileno(), mode)
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
 
     def write(self, path: Path, data: bytes, mode: int = 0o644) -> None:
         """Write a file whole, durable before its name appears. It has `mode` from its first byte."""
@@ -127,6 +144,7 @@ class Files:
         with refusals(source):
             bits = stat.S_IMODE(source.stat().st_mode) if mode is None else mode
         with refusals(target), _appearing(target) as temporary:
+            os.close(_new_file(temporary, 0o600))
             shutil.copyfile(source, temporary)
             temporary.chmod(bits)
             _sync(temporary)
@@ -260,6 +278,12 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _new_file(path: Path, mode: int) -> int:
+    """The descriptor of a file that nobody else made: what stands at this name, which can be guessed, is not used."""
+    path.unlink(missing_ok=True)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
 
 
 def _aside(target: Path) -> Path:

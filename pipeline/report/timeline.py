@@ -109,7 +109,7 @@ def _jobs(entry: Entry, first: datetime, begin: float, at: float) -> Iterator[_J
         if spans and max(spans) > begin:
             yield _Job(name=name, begin=max(min(spans), begin), end=min(max(spans), at))
     elif isinstance(seconds, int | float):
-        yield _Job(name=name, begin=max(at - seconds, begin), end=at)
+        yield _Job(name=name, begin=max(at - min(max(seconds, 0.0), at), begin), end=at)
 
 
 def _lanes(jobs: Sequence[_Job]) -> list[list[_Job]]:

@@ -17,7 +17,15 @@ from typing import Any
 from invoke import Context as InvokeContext
 from invoke import Exit
 
-from pipeline.errors import ConfigurationError, Interrupted, ReleaseError, Terminated, Unheard
+from pipeline.errors import (
+    ConfigurationError,
+    HostRefused,
+    Interrupted,
+    MalformedFile,
+    ReleaseError,
+    Terminated,
+    Unheard,
+)
 from pipeline.host import Host, system_host
 from pipeline.host.files import refused
 
@@ -54,6 +62,12 @@ def command(context: InvokeContext, *, debug: bool = False) -> Iterator[Host]:
     except OSError as error:  # what nobody below had a path for: a full disk behind standard output
         host.runner.stop()
         _leave(host, refused(error, error.filename or "what is written here"), debug)
+    except RecursionError:  # whoever nests so deep has no honest reason to
+        host.runner.stop()
+        _leave(host, MalformedFile("what was read is nested too deep"), debug)
+    except MemoryError:
+        host.runner.stop()
+        _leave(host, HostRefused("not enough memory for what was read"), debug)
     except Exception as error:  # a defect: said as one, never shown as a traceback unless asked for
         host.runner.stop()
         defect = ReleaseError(f"a defect of the pipeline: {type(error).__name__}: {error}", remedy="run with --debug")

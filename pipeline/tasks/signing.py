@@ -63,7 +63,7 @@ def sign(host: Host, path: str, output: str, wish: Wish, *, dry: bool) -> None:
         hash_types=parse_hash_types(wish.digest_algorithm.split(",")) if wish.digest_algorithm else None,
         page_size=_page_size(wish.page_size),
         constraints={
-            Slot(slot): host.files.read(existing(given))
+            Slot(slot): host.files.read(existing(given), piped=True)
             for slot, given in zip(CONSTRAINT_SLOTS, wish.constraints, strict=True)
             if given
         },
@@ -154,7 +154,7 @@ def _would(host: Host, does: str, source: Path | str, target: Path) -> None:
 
 
 def _entitlements(host: Host, path: str) -> bytes:
-    data = host.files.read(existing(path))
+    data = host.files.read(existing(path), piped=True)
     check_entitlements(data, path)
     return data
 
@@ -172,7 +172,7 @@ def anchors_of(host: Host, folder: str | None) -> Anchors:
 
 
 def _identity(host: Host, path: Path) -> Identity:
-    data = host.files.read(existing(str(path)))
+    data = host.files.read(existing(str(path)), piped=True)
     if b"-----BEGIN" not in data:
         return identity.load_p12(data, host.secrets.ask(f"password of {path.name}"))
     secret = host.secrets.ask(f"password of {path.name}") if b"ENCRYPTED" in data else None

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pipeline.errors import MalformedFile, StapleError, VerificationError
 from pipeline.host import Files
-from pipeline.host.files import refusals
+from pipeline.host.files import open_regular
 from pipeline.tickets.image import image_hashes, is_image, read_image_ticket, staple_image
 from pipeline.tickets.package import is_package, package_hashes, read_package_ticket, staple_package
 from pipeline.tickets.s8ch import LARGEST_TICKET, MAGIC, TicketHash, verify_coverage, verify_ticket
@@ -73,7 +73,7 @@ def staple_container(files: Files, path: Path, output: Path, ticket: bytes, *, r
 
 
 def _container(path: Path) -> tuple[tuple[TicketHash, ...], Callable[[Files, Path, Path, bytes], None]]:
-    with refusals(path), path.open("rb") as stream:
+    with open_regular(path) as stream:
         if is_package(stream):
             return package_hashes(stream, str(path)), staple_package
         if is_image(stream):
@@ -97,7 +97,7 @@ def stapled_ticket(path: Path) -> bytes | None:
         if place.is_symlink() or not place.is_file():
             return None
         return _read(place, LARGEST_TICKET)
-    with refusals(path), path.open("rb") as stream:
+    with open_regular(path) as stream:
         if is_package(stream):
             return read_package_ticket(stream, str(path))
         return read_image_ticket(stream, str(path)) if is_image(stream) else None
@@ -107,7 +107,7 @@ def load_ticket(path: Path) -> bytes | None:
     """The ticket stapled to this file or bundle, or the ticket that this file is, raw or in base64; None if neither."""
     if path.is_dir():
         return stapled_ticket(path)
-    with refusals(path), path.open("rb") as stream:
+    with open_regular(path) as stream:
         start = stream.read(64)
     if start.startswith(MAGIC):
         return _read(path, LARGEST_TICKET)
@@ -121,7 +121,7 @@ def _place(bundle: Path) -> Path:
 
 
 def _read(path: Path, limit: int) -> bytes:
-    with refusals(path), path.open("rb") as stream:
+    with open_regular(path) as stream:
         data = stream.read(limit + 1)
     if len(data) > limit:
         raise MalformedFile(f"not a notarization ticket: larger than {limit} bytes", where=str(path))
