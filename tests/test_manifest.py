@@ -54,6 +54,43 @@ TOOL = Artifact(
 )
 BARE = Artifact(product="tool", path="dist/SHA256SUMS", kind=Kind.DISTRIBUTION, sha256="33" * 32, size=0)
 BUILT = Built(product="tool", arch="arm64", debug=True, path="unsigned/arm64/DEBUG_tool", sha256="44" * 32, size=3)
+TOOL_AS_JSON = {
+    "product": "tool",
+    "path": "universal/tool",
+    "kind": "universal",
+    "debug": False,
+    "sha256": "11" * 32,
+    "size": 7,
+    "unsigned_sha256": "22" * 32,
+    "slices": [
+        {
+            "arch": "x86_64",
+            "cdhash": "aa" * 20,
+            "identifier": "org.example.tool",
+            "team": "TEAM",
+            "flags": ["runtime"],
+        },
+        {"arch": "arm64", "cdhash": "bb" * 20, "identifier": "org.example.tool", "team": None, "flags": []},
+    ],
+    "notarization": {
+        "status": "accepted",
+        "submission": "id",
+        "archive": "archives/tool.zip",
+        "reason": "said",
+    },
+    "staple": {"status": "not-stapleable", "reason": "a bare Mach-O", "ticket": "universal/tool.ticket"},
+    "contents": ["x", "y"],
+    "not_run": ["arm64: not run: no way to"],
+}
+BARE_AS_JSON = {
+    "product": "tool",
+    "path": "dist/SHA256SUMS",
+    "kind": "distribution",
+    "debug": False,
+    "sha256": "33" * 32,
+    "size": 0,
+    "slices": [],
+}
 
 
 def plan(folder: Path, **changes: Any) -> Plan:
@@ -121,44 +158,7 @@ def test_the_keys_that_others_rely_on(tmp_path: Path) -> None:
         "doubles": False,
     }
     assert {key: document[key] for key in expected} == expected
-    tool, bare = document["artifacts"]
-    assert tool == {
-        "product": "tool",
-        "path": "universal/tool",
-        "kind": "universal",
-        "debug": False,
-        "sha256": "11" * 32,
-        "size": 7,
-        "unsigned_sha256": "22" * 32,
-        "slices": [
-            {
-                "arch": "x86_64",
-                "cdhash": "aa" * 20,
-                "identifier": "org.example.tool",
-                "team": "TEAM",
-                "flags": ["runtime"],
-            },
-            {"arch": "arm64", "cdhash": "bb" * 20, "identifier": "org.example.tool", "team": None, "flags": []},
-        ],
-        "notarization": {
-            "status": "accepted",
-            "submission": "id",
-            "archive": "archives/tool.zip",
-            "reason": "said",
-        },
-        "staple": {"status": "not-stapleable", "reason": "a bare Mach-O", "ticket": "universal/tool.ticket"},
-        "contents": ["x", "y"],
-        "not_run": ["arm64: not run: no way to"],
-    }
-    assert bare == {
-        "product": "tool",
-        "path": "dist/SHA256SUMS",
-        "kind": "distribution",
-        "debug": False,
-        "sha256": "33" * 32,
-        "size": 0,
-        "slices": [],
-    }
+    assert document["artifacts"] == [TOOL_AS_JSON, BARE_AS_JSON]
 
 
 def test_the_same_facts_give_the_same_bytes(tmp_path: Path) -> None:

@@ -32,20 +32,7 @@ def token(
     certificate that the signing-certificate attribute is about, b"" for none; `unsigned`: with an unsigned attribute.
     """
     named = x509.Certificate.load((names or chain).certificates[0])
-    info: dict[str, Any] = {
-        "version": "v1",
-        "policy": "1.2.3.4.5.6",
-        "message_imprint": {
-            "hash_algorithm": _digest_algorithm(digest),
-            "hashed_message": hashlib.new(digest, message).digest(),
-        },
-        "serial_number": 0x0B5301573D839BD4,
-        "gen_time": time,
-        "accuracy": {"seconds": 1},
-    }
-    if nonce is not None:
-        info["nonce"] = nonce
-    content = tsp.TSTInfo(info).dump()
+    content = _info(message, time, nonce, digest)
     attributes: list[dict[str, Any]] = [
         {"type": "content_type", "values": ["tst_info"]},
         {"type": "message_digest", "values": [hashlib.new(signer_digest, content).digest()]},
@@ -74,6 +61,24 @@ def token(
         "signer_infos": [signer],
     }
     return bytes(cms.ContentInfo({"content_type": "signed_data", "content": data}).dump())
+
+
+def _info(message: bytes, time: datetime, nonce: int | None, digest: str) -> bytes:
+    """TSTInfo: what the token says, before it is signed."""
+    info: dict[str, Any] = {
+        "version": "v1",
+        "policy": "1.2.3.4.5.6",
+        "message_imprint": {
+            "hash_algorithm": _digest_algorithm(digest),
+            "hashed_message": hashlib.new(digest, message).digest(),
+        },
+        "serial_number": 0x0B5301573D839BD4,
+        "gen_time": time,
+        "accuracy": {"seconds": 1},
+    }
+    if nonce is not None:
+        info["nonce"] = nonce
+    return bytes(tsp.TSTInfo(info).dump())
 
 
 def _digest_algorithm(name: str) -> algos.DigestAlgorithm:

@@ -24,6 +24,7 @@ from pipeline.errors import ReleaseError, SigningError
 from pipeline.identity import load_anchors
 from pipeline.macho import read_slices
 from pipeline.timestamps import TimestampClient
+from pipeline.toolchain.services import Services
 
 _TAKES = {
     "--sign": "sign",
@@ -124,63 +125,67 @@ def _sign(job: Job, asked: Asked, path: Path) -> int:
     from pipeline.rehearsal import Rehearsal
 
     with Rehearsal(job.bench.rehearsal, job.host) as rehearsal:
-        services = rehearsal.services
-        entitlements = asked.values.get("entitlements")
-        flags = parse_flags(asked.values["options"].split(",")) if "options" in asked.values else Flags(0)
-        options = SigningOptions(
-            identifier=job.bench.lever("identifier") or asked.values.get("identifier"),
-            flags=Flags(0) if job.bench.lever("no-runtime") else flags,
-            entitlements=Path(entitlements).read_bytes() if entitlements else None,
-            preserve_entitlements="preserve" in asked.switches,
-            requirements=compile_requirements(asked.values["requirements"]) if "requirements" in asked.values else None,
-            era=era_named(job.bench.lever("era") or DEFAULT_ERA.name),
-            anchors=services.anchors,
-        )
-        client = TimestampClient(
-            job.host.http,
-            job.host.clock,
-            job.host.entropy,
-            str(services.timestamp_url),
-            roots=services.anchors.timestamp_roots,
-        )
-        stamped = identity is not None and asked.timestamp != "none" and not job.bench.lever("no-timestamp")
-        output = path.with_name(f"{path.name}.cstemp{os.getpid()}")
-        # Without --deep it signs the bundle alone, and seals what is inside as it finds it; with --deep it signs that
-        # with the options of the bundle, whatever it had.
-        deep = "deep" in asked.switches
-        inside = partial(disk.sign_bundle, nested=lambda _path, given: given if deep else None)
-        call = partial(
-            inside if path.is_dir() else disk.sign_file,
-            job.host.files,
-            path,
-            output,
-            options,
-            identity,
-            client.token if stamped else None,
-            job.host.clock.now() if identity else None,
-        )
-        other = job.bench.lever("rcodesign")
         try:
-            if other and path.is_file():
-                from doubles import rcodesign
-
-                rcodesign.sign(job, other, path, options, str(services.timestamp_url) if stamped else None)
-                return 0
-            try:
-                call()
-            except SigningError as error:
-                if "no room" not in error.message or path.is_dir():
-                    raise
-                _make_room(path)  # the real one writes over the code and says nothing
-                call()
+            _sign_with(job, asked, path, identity, rehearsal.services)
         except ReleaseError as error:
             job.say(f"{path}: {error.message}")
             return 1
-    move = job.host.files.move_folder if path.is_dir() else job.host.files.move
-    move(output, path)
     if signed:
         job.say(f"{path}: replacing existing signature")
     return 0
+
+
+def _sign_with(job: Job, asked: Asked, path: Path, identity: Identity | None, services: Services) -> None:
+    """Sign in place, by a rename; a file with rcodesign where that lever is set."""
+    options = _options(job, asked, services.anchors)
+    stamped = identity is not None and asked.timestamp != "none" and not job.bench.lever("no-timestamp")
+    timestamp_url = str(services.timestamp_url)
+    other = job.bench.lever("rcodesign")
+    if other and path.is_file():
+        from doubles import rcodesign
+
+        rcodesign.sign(job, other, path, options, timestamp_url if stamped else None)
+        return
+    host = job.host
+    client = TimestampClient(host.http, host.clock, host.entropy, timestamp_url, roots=services.anchors.timestamp_roots)
+    # Without --deep it signs the bundle alone, and seals what is inside as it finds it; with --deep it signs that with
+    # the options of the bundle, whatever it had.
+    deep = "deep" in asked.switches
+    inside = partial(disk.sign_bundle, nested=lambda _path, given: given if deep else None)
+    output = path.with_name(f"{path.name}.cstemp{os.getpid()}")
+    call = partial(
+        inside if path.is_dir() else disk.sign_file,
+        host.files,
+        path,
+        output,
+        options,
+        identity,
+        client.token if stamped else None,
+        host.clock.now() if identity else None,
+    )
+    try:
+        call()
+    except SigningError as error:
+        if "no room" not in error.message or path.is_dir():
+            raise
+        _make_room(path)  # the real one writes over the code and says nothing
+        call()
+    move = host.files.move_folder if path.is_dir() else host.files.move
+    move(output, path)
+
+
+def _options(job: Job, asked: Asked, anchors: Anchors) -> SigningOptions:
+    entitlements, requirements = asked.values.get("entitlements"), asked.values.get("requirements")
+    flags = parse_flags(asked.values["options"].split(",")) if "options" in asked.values else Flags(0)
+    return SigningOptions(
+        identifier=job.bench.lever("identifier") or asked.values.get("identifier"),
+        flags=Flags(0) if job.bench.lever("no-runtime") else flags,
+        entitlements=Path(entitlements).read_bytes() if entitlements else None,
+        preserve_entitlements="preserve" in asked.switches,
+        requirements=compile_requirements(requirements) if requirements is not None else None,
+        era=era_named(job.bench.lever("era") or DEFAULT_ERA.name),
+        anchors=anchors,
+    )
 
 
 def _has_detritus(path: Path) -> bool:
