@@ -15,7 +15,16 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from pipeline.rehearsal import answers
 from pipeline.toolchain.services import Services
+
+REFUSED_KEYS = {
+    "401": (answers.UNAUTHENTICATED, "issuer, key id and .p8"),
+    "agreement": (answers.AGREEMENT_MISSING, "Account Holder"),
+    "provider": (answers.PROVIDER_MISSING, "issuer and key id"),
+    "role": (answers.ROLE_TOO_NARROW, "role Developer"),
+}
+"""Each answer with which the notary refuses a key, and words that are said of this one alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,15 @@ def sign(bundle: Path, output: Path | None = None, options: SigningOptions = OPT
     return output
 
 
+def sign_told(bundle: Path, output: Path, **how: Any) -> list[tuple[str, str]]:
+    """Signs with these further arguments of `sign_bundle`; returns (path, words) of all that is told, sorted."""
+    told: list[tuple[str, str]] = []
+    options = SigningOptions(anchors=DEVELOPER.anchors)
+    how |= {"signing_time": chain.SIGNED_AT, "told": lambda path, words: told.append((path, words))}
+    sign_bundle(Files(), bundle, output, options, DEVELOPER.identity, **how)
+    return sorted(told)
+
+
 def seal(bundle: Path) -> dict[str, Any]:
     """CodeResources of an app."""
     found = plistlib.loads((bundle / "Contents/_CodeSignature/CodeResources").read_bytes())

