@@ -33,6 +33,8 @@ class Kind(StrEnum):
 
 
 class NotarizationStatus(StrEnum):
+    """As the manifest has it. A thin file is accepted through its slice's CDHash in the ticket of the archive."""
+
     ACCEPTED = "accepted"
     EXCLUDED = "excluded"
     PENDING = "pending"
@@ -40,6 +42,8 @@ class NotarizationStatus(StrEnum):
 
 
 class StapleStatus(StrEnum):
+    """As the manifest has it. A bare Mach-O file has no place for a ticket: not stapleable."""
+
     STAPLED = "stapled"
     NOT_STAPLEABLE = "not-stapleable"
     EXCLUDED = "excluded"
@@ -112,6 +116,8 @@ class AppOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Product:
+    """One program of a release, with what its tables in release.toml say after the defaults."""
+
     name: str
     identifier: str
     source: Path
@@ -126,6 +132,8 @@ class Product:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotaryOptions:
+    """How the notary is asked. Keys are kept under the name `profile`: in the keyring, or in the file `credentials`."""
+
     profile: str | None
     credentials: Path | None
     archives: ArchiveLayout

@@ -54,6 +54,8 @@ FIXED_SIZE = {
 
 
 class HashType(IntEnum):
+    """`cs_blobs.h`, CS_HASHTYPE_*."""
+
     SHA1 = 1
     SHA256 = 2
     SHA256_TRUNCATED = 3
@@ -74,9 +76,11 @@ class HashType(IntEnum):
         return {1: "sha1", 2: "sha256", 3: "sha256-truncated", 4: "sha384"}[self]
 
     def digest(self, data: bytes) -> bytes:
+        """Of `size` bytes, as a slot holds it."""
         return hashlib.new(self.algorithm, data, usedforsecurity=False).digest()[: self.size]
 
     def full_digest(self, data: bytes) -> bytes:
+        """Not cut: what a CMS says of a CodeDirectory."""
         return hashlib.new(self.algorithm, data, usedforsecurity=False).digest()
 
 

@@ -1,4 +1,4 @@
-"""Resource rules: which entries of a bundle its seal names, and how. The tables are codesign's, the choice is its too.
+"""Resource rules: which entries of a bundle its seal names, and how. Tables and choice are codesign's.
 
 A rule is a pattern and what it says of the paths it matches; the heaviest rule wins, an exclusion wins over all
 (Security `resources.cpp`, tables in `bundlediskrep.cpp`). Rules stand in the seal itself, so a seal is judged by its
@@ -30,14 +30,20 @@ _EXCLUDED = ("^_CodeSignature$", "^CodeResources$", "^_MASReceipt$")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
+    """What a seal says of the paths that a pattern matches."""
+
     pattern: str
+    """A regular expression over the path in the folder that is sealed."""
     weight: int = 1
+    """Of several that match, the heaviest counts; from 0 to 2**32 - 1."""
     omitted: bool = False
+    """Is left out of the seal."""
     optional: bool = False
     """May be absent later: localizations that a user removes."""
     nested: bool = False
     """Is code with a signature of its own."""
     excluded: bool = False
+    """Is left out whatever other rules say."""
     link_target: bool = False
     """May a link point there although it is not sealed? True of the main executable."""
 

@@ -77,6 +77,7 @@ class Places:
 
 
 def places_of(installation: Installation) -> Places:
+    """Socket, queue and jobs follow the id, logs follow the program's name."""
     name, program = installation.service_id, f"{installation.folder}/{installation.program}"
     return Places(
         program=program,

@@ -48,6 +48,8 @@ def arch_name(cputype: int, cpusubtype: int) -> str:
 
 
 class FileType(IntEnum):
+    """MH_*: what a Mach-O file is for."""
+
     OBJECT = 1
     EXECUTE = 2
     FVMLIB = 3
@@ -63,6 +65,8 @@ class FileType(IntEnum):
 
 
 class Platform(IntEnum):
+    """PLATFORM_*: the system that code is built for."""
+
     MACOS = 1
     IOS = 2
     TVOS = 3

@@ -60,6 +60,8 @@ class Section:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
+    """LC_SEGMENT or LC_SEGMENT_64; `command_offset` is where in the head the command lies."""
+
     name: str
     vmaddr: int
     vmsize: int
@@ -97,6 +99,8 @@ class SignatureCommand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
+    """One slice. Offsets are in bytes from its own beginning, wherever in a universal file it lies."""
+
     is_64: bool
     cputype: int
     cpusubtype: int

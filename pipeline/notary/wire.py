@@ -54,10 +54,12 @@ class UploadGrant:
 
 
 def submit_request(name: str, sha256: str) -> bytes:
+    """The body of POST submissions; `sha256` of the archive, 64 hex digits."""
     return json.dumps({"submissionName": name, "sha256": sha256, "notifications": []}).encode()
 
 
 def parse_grant(body: bytes) -> UploadGrant:
+    """The answer to it."""
     data = _member(_document(body), "data")
     attributes = _member(data, "attributes")
     return UploadGrant(
@@ -71,6 +73,7 @@ def parse_grant(body: bytes) -> UploadGrant:
 
 
 def parse_status(body: bytes) -> Listed:
+    """The answer to GET submissions/ID."""
     return _listed(_member(_document(body), "data"))
 
 

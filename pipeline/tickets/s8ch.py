@@ -61,6 +61,8 @@ class HashType(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TicketHash:
+    """One piece of code that a ticket covers."""
+
     type: int
     hash: str
     """40 lower-case hex digits."""

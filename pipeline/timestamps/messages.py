@@ -51,6 +51,7 @@ class Request:
 
 
 def build_request(request: Request) -> bytes:
+    """TimeStampReq as DER; it always asks for the certificates."""
     policy = [] if request.policy is None else [der.build(der.OBJECT_IDENTIFIER, der.build_oid(request.policy))]
     return der.build(
         der.SEQUENCE,

@@ -27,6 +27,8 @@ _FLAGS, _GENERIC_FALSE, _GENERIC_SKIP = 0xFF000000, 0x80000000, 0x40000000
 
 
 class RequirementType(IntEnum):
+    """What a requirement of a set is asked about (CSCommon.h, SecRequirementType)."""
+
     HOST = 1
     GUEST = 2
     DESIGNATED = 3
@@ -35,6 +37,8 @@ class RequirementType(IntEnum):
 
 
 class Op(IntEnum):
+    """Opcodes of the expression (Security `requirement.h`, ExprOp)."""
+
     FALSE = 0
     TRUE = 1
     IDENTIFIER = 2
@@ -62,6 +66,8 @@ class Op(IntEnum):
 
 
 class MatchOp(IntEnum):
+    """How a value is compared (Security `requirement.h`, MatchOperation)."""
+
     EXISTS = 0
     EQUAL = 1
     CONTAINS = 2
