@@ -146,8 +146,8 @@ def _strangers(folder: Path, artifacts: tuple[Artifact, ...], builds: list[Built
     places = {*_PLACES, *(path.partition("/")[0] for path in known)}
     yield from sorted({path.name for path in folder.iterdir()} - places - {*_EVIDENCE, *_STATE})
     for place in sorted(places):
-        if (folder / place).is_symlink() or (folder / place).is_file():
-            if place not in known:
+        if (folder / place).is_symlink() or not (folder / place).is_dir():
+            if place not in known and os.path.lexists(folder / place):
                 yield place
             continue
         for here, names, files in os.walk(folder / place):
