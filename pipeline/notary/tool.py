@@ -110,7 +110,7 @@ class NotaryTool:
         """The log document as it is. Raises NotThere while there is none."""
         completed = self._call("log", submission)
         for document, data in _placed_documents(completed):
-            if "jobId" in document or "statusCode" in document:
+            if "jobId" in document:
                 return data
         raise _error(completed, "log")
 

@@ -22,20 +22,14 @@ _NO_ROSETTA = "Bad CPU type in executable"
 class Assessment:
     accepted: bool
     source: str | None
-    origin: str | None
 
 
 def parse_assessment(text: str) -> Assessment:
     """spctl's answer on one path. Accepted only if the verdict's line says so and no other line says otherwise."""
     lines = [line.strip() for line in text.splitlines()]
     sources = [line.partition("=")[2] for line in lines if line.startswith("source=")]
-    origins = [line.partition("=")[2] for line in lines if line.startswith("origin=")]
     verdicts = [line.rpartition(": ")[2] for line in lines if line.endswith((": accepted", ": rejected"))]
-    return Assessment(
-        accepted=verdicts == ["accepted"],
-        source=sources[0] if len(sources) == 1 else None,
-        origin=origins[0] if len(origins) == 1 else None,
-    )
+    return Assessment(accepted=verdicts == ["accepted"], source=sources[0] if len(sources) == 1 else None)
 
 
 def assess(tools: Tools, app: Path, where: str) -> str:
