@@ -118,6 +118,19 @@ def test_a_line_rewritten_with_its_own_hash_shows_in_the_next(log: Path, line: i
             verify_chain(forged)
 
 
+def test_a_line_in_another_form_shows(log: Path) -> None:
+    """The same line with other blanks, keys in another order or escapes of its own is not the line that was written."""
+    first, rest = log.read_bytes().split(b"\n", 1)
+    document = json.loads(first)
+    backwards = dict(sorted(document.items(), reverse=True))
+    forms = [json.dumps(document), json.dumps(backwards, separators=(",", ":")), first.decode().replace("b", "\\u0062")]
+    forms += [first.decode() + " ", first.decode()[:-1] + ',"seq":1}']
+    for form in forms:
+        assert json.loads(form) == document
+        with pytest.raises(VerificationError, match="line 1: was changed"):
+            verify_chain(form.encode() + b"\n" + rest)
+
+
 @pytest.mark.parametrize("line", range(1, 5))
 def test_a_line_cut_out_shows(log: Path, line: int) -> None:
     """A line that is missing inside the chain is noticed where it was."""

@@ -111,6 +111,7 @@ def test_each_fact_of_the_release_counts(key: str, value: object, words: str) ->
         (1, lambda one: replace(one, staple=replace(BESIDE, ticket=None)), "universal/tool has no ticket beside it"),
         (1, lambda one: replace(one, staple=None), "universal/tool has no ticket beside it"),
         (2, lambda one: replace(one, staple=BESIDE), "universal/tool.app has no stapled ticket"),
+        (1, lambda one: replace(one, not_run=("x86_64: not run: no Rosetta",)), "universal/tool, x86_64: not run"),
         (2, lambda one: replace(one, slices=()), "universal/tool.app is not signed"),
         (2, lambda one: replace(one, slices=(replace(one.slices[0], flags=()),)), "hardened runtime"),
         (2, lambda one: replace(one, slices=(replace(one.slices[0], team=None),)), "is not signed by a team"),

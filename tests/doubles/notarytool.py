@@ -20,6 +20,8 @@ from pipeline.notary.wire import Listed
 from pipeline.redact import Secret
 from pipeline.rehearsal import Levers, Rehearsal, lever_words
 
+_OPTIONS = {"--key", "--key-id", "--issuer", "--keychain-profile", "--output-format"}
+_OF_SUBMIT = {"--no-wait", "--no-progress"}
 _NO_LOG = "Submission log is not yet available or submissionId does not exist"
 
 
@@ -27,6 +29,10 @@ def act(job: Job) -> int:
     if job.words == ["--version"]:
         job.tell("1.1.0 (40)")
         return 0
+    known = _OPTIONS | _OF_SUBMIT if job.words[0] == "submit" else _OPTIONS
+    if unknown := [word for word in job.words if word.startswith("--") and word not in known]:
+        job.say(f"Error: Unknown option '{unknown[0]}'")
+        return 64
     levers = Levers()
     for text in job.bench.lever("services") or ():
         lever_words.pull(levers, text)

@@ -16,7 +16,8 @@ class FakeClock:
         return self._start + self.slept
 
     def monotonic(self) -> timedelta:
-        return self.slept
+        # From no moment in particular, as a machine that has run for a while.
+        return timedelta(days=3) + self.slept
 
     def set(self, by: timedelta) -> None:
         """Somebody sets the clock: `now` jumps, and time goes on as it did."""

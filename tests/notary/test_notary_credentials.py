@@ -139,6 +139,15 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path, text: str) -> None:
         load_credentials(host_with(), "one", file)
 
 
+def test_a_file_of_another_schema_is_refused(tmp_path: Path) -> None:
+    """Profiles that read well are not taken from a file whose schema is not known here."""
+    file = tmp_path / "notary.json"
+    store_credentials(host_with(), "one", CREDENTIALS, file)
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"schema": 2}))
+    with pytest.raises(CredentialsError, match="not a file of profiles"):
+        load_credentials(host_with(), "one", file)
+
+
 def test_a_host_without_a_keyring_is_told(ring: MemoryKeyring) -> None:
     """No usable keyring is CredentialsError, not a traceback."""
     ring.is_absent = True

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -127,6 +128,17 @@ def test_a_keychain_that_stays_locked_is_caught(user: User) -> None:
     assert user.changed() == []
 
 
+def test_a_keychain_that_never_locks_will_do(user: User) -> None:
+    """`no-timeout` stands where the seconds do; a time that is told and too short, or no time at all, is refused."""
+    told = Fault(tool="security", words=("show-keychain-info",), exit=0, out=f'Keychain "{user.keychain}" no-timeout\n')
+    user.bench.set(told)
+    user.make(host_with())
+    for said in ("lock-on-sleep timeout=21599s", "lock-on-sleep"):
+        user.bench.set(replace(told, out=f'Keychain "{user.keychain}" {said}\n'))
+        with pytest.raises(CredentialsError, match="locks by itself too soon"):
+            user.make(host_with())
+
+
 def test_dry_makes_and_removes_nothing(user: User) -> None:
     """Both verbs say what they would do; no tool is run."""
     before = user.state()
@@ -180,6 +192,21 @@ def test_a_restoration_that_failed_is_completed_by_the_next(user: User) -> None:
         assert user.changed() != []
         user.keychain_for(host_with()).delete()
         assert user.changed() == []
+
+
+def test_the_first_memory_counts_where_only_the_keychain_is_gone(user: User) -> None:
+    """The keychain was removed and the default not restored: the next one that is made remembers what was before."""
+    user.make(host_with())
+    (user.bench.folder / "keychains.json").write_text(json.dumps(user.state() | {"default": str(user.keychain)}))
+    user.bench.set(Fault(tool="security", words=("default-keychain", "-s"), times=1, out=_SAID, exit=1))
+    with pytest.raises(CredentialsError):
+        user.keychain_for(host_with()).delete()
+    assert not user.keychain.exists()
+    assert user.state()["default"] is None
+    user.bench.set()
+    user.make(host_with())
+    user.keychain_for(host_with()).delete()
+    assert user.changed() == []
 
 
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGKILL", -9)])
