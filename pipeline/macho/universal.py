@@ -8,7 +8,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cmp_to_key
 
 from pipeline.errors import ConfigurationError, MalformedFile, NotSupported
 from pipeline.macho import constants as c
@@ -150,7 +149,7 @@ def plan_universal(slices: Sequence[MachSlice]) -> tuple[Part, ...]:
         seen.add(kind)
     if not slices:
         raise ConfigurationError("no slices to join")
-    ordered = sorted(slices, key=cmp_to_key(_lipo_order))
+    ordered = _in_lipo_order(slices)
     kinds = [(one.image.cputype, one.image.cpusubtype) for one in ordered]
     entries = place_slices(kinds, [one.size for one in ordered], [lipo_alignment(one) for one in ordered])
     return universal_parts(entries, [(one.source,) for one in ordered])
@@ -172,8 +171,23 @@ def page_alignment(cputype: int) -> int:
     raise NotSupported(f"the processor type {cputype} in a universal file")
 
 
-def _lipo_order(one: MachSlice, other: MachSlice) -> int:
-    """Negative if `one` goes first. Slices that compare equal keep the order they are given in."""
+def _in_lipo_order(slices: Sequence[MachSlice]) -> list[MachSlice]:
+    """Each slice moves forward past those that it goes before, and stops at the first that it does not.
+
+    lipo's comparison is no order where i386, x86_64 and x86_64h meet (the first equals both others, which differ), so
+    the way of sorting is part of the rule: this is the insertion of the C library's qsort, which Apple's lipo calls.
+    """
+    ordered: list[MachSlice] = []
+    for one in slices:
+        place = len(ordered)
+        while place and _compared_by_lipo(one, ordered[place - 1]) < 0:
+            place -= 1
+        ordered.insert(place, one)
+    return ordered
+
+
+def _compared_by_lipo(one: MachSlice, other: MachSlice) -> int:
+    """Negative if `one` goes before `other`."""
     left, right = one.image, other.image
     if left.cputype == right.cputype:
         return left.cpusubtype - right.cpusubtype

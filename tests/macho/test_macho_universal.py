@@ -38,8 +38,8 @@ def _slices(*files: bytes) -> list[MachSlice]:
     [
         *itertools.permutations(("x86_64", "arm64")),
         *itertools.permutations(("i386", "x86_64", "arm64", "arm64e"), 3),
+        *itertools.permutations(("x86_64h", "x86_64", "armv7", "arm64"), 4),
         ARCHITECTURES,
-        ARCHITECTURES[::-1],
         ("arm64",),
         ("x86_64h", "arm64e", "x86_64"),
     ],
@@ -54,6 +54,20 @@ def test_files_are_joined_as_lipo_joins_them(architectures: tuple[str, ...], tmp
         path.write_bytes(thin)
     subprocess.run([lipo, "-create", *paths, "-output", tmp_path / "joined"], check=True)
     assert whole(plan_universal(_slices(*thins))) == (tmp_path / "joined").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("given", "ordered"),
+    [
+        ("x86_64h i386 x86_64", "x86_64h i386 x86_64"),
+        ("x86_64h x86_64 i386", "x86_64 x86_64h i386"),
+        ("arm64 x86_64h i386 x86_64", "x86_64h i386 x86_64 arm64"),
+    ],
+)
+def test_slices_that_have_no_order_are_inserted(given: str, ordered: str) -> None:
+    """i386 equals x86_64 and x86_64h for lipo, which differ: a slice stops behind the first that it equals."""
+    joined = BytesSource(whole(plan_universal(_slices(*(image(arch=arch) for arch in given.split())))))
+    assert [one.arch for one in read_slices(joined)] == ordered.split()
 
 
 @pytest.mark.llvm
