@@ -16,9 +16,7 @@ from pipeline.codesign.seal import rules_of, walk
 from pipeline.codesign.seal_rules import RuleSet
 from pipeline.codesign.tree import EntryKind, Tree, join, parent
 from pipeline.errors import MalformedFile, NotSupported, ReleaseError
-from pipeline.macho import is_macho, read_slices
-
-_MAGIC_SIZE = 8
+from pipeline.macho import holds_macho, read_slices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +76,7 @@ def _code(tree: Tree, bundle: Bundle, nested: bool) -> Iterator[Code]:
 def is_signable(tree: Tree, path: str) -> bool:
     """Is the file a Mach-O file of a kind that carries a signature? Object files and debug symbols are not."""
     with tree.open(path) as source:
-        if not is_macho(source.read(0, min(_MAGIC_SIZE, source.size))):
+        if not holds_macho(source):
             return False
         try:
             return all(one.image.filetype in SIGNABLE for one in read_slices(source))

@@ -136,6 +136,7 @@ def _directory(main: Source, inputs: SignatureInputs, hash_type: HashType) -> Co
         code_limit=main.size,
         special=tuple(hashes.get(slot, bytes(hash_type.size)) for slot in range(1, max(hashes) + 1)),
         code=code[: hash_type.size],
+        platform=inputs.platform,
         runtime=inputs.runtime_version or 0,
     )
     version = least_version(

@@ -1,8 +1,8 @@
 """Does our engine give an existing bundle's own bytes? Every CodeDirectory in it, and every seal.
 
 Executables are signed again as `reproduce` does it, and so is the Info.plist of a bundle that has none; a seal is built
-again from the bundle's files, and from what the signatures of nested code say. Unsigned code has nothing to be compared
-with and is left out.
+again from the bundle's files, and from what the signatures of nested code say. Unsigned code, and what stands among the
+code and is none, have nothing to be compared with and are left out.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pipeline.codesign.seal_nested import nested_seal
 from pipeline.codesign.signature import Signature, read_signature
 from pipeline.codesign.tree import Tree, shown
 from pipeline.errors import ReleaseError, VerificationError
-from pipeline.macho import read_all, read_slices
+from pipeline.macho import holds_macho, read_all, read_slices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +61,8 @@ def reproduce_bundle(tree: Tree, name: str) -> tuple[CodeReproduction, ...]:
 def _code(tree: Tree, code: Code) -> CodeReproduction | None:
     try:
         with tree.open(code.path) as source:
+            if not holds_macho(source):
+                return None
             slices = read_slices(source)
             signatures = [signature for one in slices if (signature := read_signature(one)) is not None]
             if len(signatures) != len(slices):
@@ -152,10 +154,21 @@ def _nested(tree: Tree, bundle: Bundle, sealed: object) -> Mapping[str, NestedSe
     paths = {relative(part.path, bundle.base) or "": part.path for part in parts(tree, bundle) if part.nested}
     said: Mapping[str, NestedSeal] = {}
     for machine in Machine:
-        said = {inside: nested_seal(tree, path, machine) for inside, path in paths.items()}
+        said = {inside: _said(tree, path, machine) for inside, path in paths.items()}
         if isinstance(sealed, dict) and all(_is_said(sealed.get(inside), one) for inside, one in said.items()):
             break
     return said
+
+
+def _said(tree: Tree, path: str, machine: Machine) -> NestedSeal:
+    try:
+        return nested_seal(tree, path, machine)
+    except ReleaseError:
+        return _NOBODYS
+
+
+# What came among the code after the seal was made, and is none or is not signed: no seal ever says this.
+_NOBODYS = NestedSeal(cdhash=b"", requirement="")
 
 
 def _is_said(entry: object, code: NestedSeal) -> bool:

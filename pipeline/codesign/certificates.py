@@ -50,6 +50,8 @@ class Anchors:
     roots: tuple[bytes, ...]
     timestamp_roots: tuple[bytes, ...]
     ticket_roots: tuple[bytes, ...]
+    intermediates: tuple[bytes, ...] = ()
+    """Authorities between a signer and a root, for a signature that leaves them out: macOS carries Apple's too."""
 
 
 @lru_cache(maxsize=256)
@@ -57,6 +59,8 @@ def load_certificate(data: bytes) -> x509.Certificate:
     """One certificate from its DER. Raises MalformedFile where it is none, or not in the bytes that DER would give."""
     try:
         with warnings.catch_warnings():
+            # Real names are longer than X.520 lets them be (a unit of 86 letters); codesign takes them without a word.
+            warnings.simplefilter("ignore", UserWarning)
             # What cryptography only warns of today (a negative serial number) no authority of Apple's kind issues.
             warnings.simplefilter("error", CryptographyDeprecationWarning)
             certificate = x509.load_der_x509_certificate(data)

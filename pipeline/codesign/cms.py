@@ -176,7 +176,7 @@ def verify_cms(
     moment = token.time if token else at or signing_time
     if moment is None:
         not_judged.append("validity of the certificates in time: neither time stamp nor signing time")
-    chain = order_chain(leaf, (*data.certificates, *anchors.roots))
+    chain = order_chain(leaf, (*data.certificates, *anchors.intermediates, *anchors.roots))
     verify_chain(chain, anchors.roots, purpose=CODE_SIGNING, at=moment)
     verify_belonging(data.certificates, chain)
     if has_extension(load_certificate(leaf), DEVELOPER_ID_LEAF) and not is_developer_id(chain):

@@ -81,6 +81,7 @@ class Signer:
     """DER of the SEQUENCE that names the signer's certificate."""
     digest: Algorithm
     signed: tuple[Attribute, ...]
+    """Empty: there are none, and the signature is over the content itself (Apple's own programs before macOS 11)."""
     algorithm: Algorithm
     signature: bytes
     unsigned: tuple[Attribute, ...]
@@ -137,17 +138,11 @@ def verify_signer(data: SignedData, certificate: bytes, content: bytes) -> None:
     if signer.issuer_and_serial != issuer_and_serial(certificate):
         raise VerificationError("CMS: the signer names another certificate than this")
     digest = DIGESTS[signer.digest.oid]
-    content_type = single_value(signer.signed, CONTENT_TYPE)
-    if content_type != der.build(der.OBJECT_IDENTIFIER, der.build_oid(data.content_type)):
-        raise VerificationError("CMS: the signed content type is not that of the content")
-    message_digest = single_value(signer.signed, MESSAGE_DIGEST)
-    if message_digest != der.build(der.OCTET_STRING, hashlib.new(digest, content).digest()):
-        raise VerificationError("CMS: the signed message digest is not that of the content")
+    message = _signed_message(data, content, digest)
     key = load_certificate(certificate).public_key()
     names = {RSA, RSA_WITH.get(digest)} if isinstance(key, rsa.RSAPublicKey) else {ECDSA_WITH.get(digest)}
     if signer.algorithm.oid not in names:
         raise VerificationError(f"CMS: signature algorithm {signer.algorithm.oid} does not fit key and digest")
-    message = signed_bytes(signer.signed)
     try:
         if isinstance(key, rsa.RSAPublicKey):
             key.verify(signer.signature, message, padding.PKCS1v15(), _HASHES[digest])
@@ -159,6 +154,20 @@ def verify_signer(data: SignedData, certificate: bytes, content: bytes) -> None:
         raise VerificationError("CMS: the signature does not hold") from error
 
 
+def _signed_message(data: SignedData, content: bytes, digest: str) -> bytes:
+    """What is under the signature: attributes that speak of the content, without any the content (RFC 5652, 5.4)."""
+    signed = data.signer.signed
+    if not signed:
+        if data.content_type != DATA:
+            raise VerificationError("CMS: content of this type has to be signed by attributes, and there are none")
+        return content
+    if single_value(signed, CONTENT_TYPE) != der.build(der.OBJECT_IDENTIFIER, der.build_oid(data.content_type)):
+        raise VerificationError("CMS: the signed content type is not that of the content")
+    if single_value(signed, MESSAGE_DIGEST) != der.build(der.OCTET_STRING, hashlib.new(digest, content).digest()):
+        raise VerificationError("CMS: the signed message digest is not that of the content")
+    return signed_bytes(signed)
+
+
 def build_signed_data(data: SignedData) -> bytes:
     """The bytes of a ContentInfo that holds this SignedData."""
     signer = data.signer
@@ -166,13 +175,14 @@ def build_signed_data(data: SignedData) -> bytes:
     if data.content is not None:
         encapsulated.append(der.build(_CONTEXT_0, der.build(der.OCTET_STRING, data.content)))
     wrap = _build_indefinite if data.indefinite else der.build
+    signed = [der.build(_CONTEXT_0, *map(_build_attribute, signer.signed))] if signer.signed else []
     unsigned = [der.build(_CONTEXT_1, *map(_build_attribute, signer.unsigned))] if signer.unsigned else []
     signer_info = der.build(
         der.SEQUENCE,
         der.build_integer(1),
         signer.issuer_and_serial,
         _build_algorithm(signer.digest),
-        der.build(_CONTEXT_0, *map(_build_attribute, signer.signed)),
+        *signed,
         _build_algorithm(signer.algorithm),
         der.build(der.OCTET_STRING, signer.signature),
         *unsigned,
@@ -286,17 +296,18 @@ def _parse_attributes(element: der.Element, tag: int) -> tuple[Attribute, ...]:
 
 
 def _parse_signer(encoded: bytes) -> Signer:
-    fields = _children(encoded, der.SEQUENCE, "SignerInfo")
-    if len(fields) not in (6, 7) or fields[5].tag != der.OCTET_STRING:
-        raise MalformedFile("CMS: SignerInfo has not the parts it should have (signed attributes are asked for)")
+    fields = list(_children(encoded, der.SEQUENCE, "SignerInfo"))
+    signed = fields.pop(3) if len(fields) > 3 and fields[3].tag == _CONTEXT_0 else None
+    if len(fields) not in (5, 6) or fields[4].tag != der.OCTET_STRING:
+        raise MalformedFile("CMS: SignerInfo has not the parts it should have")
     digest = _parse_algorithm(fields[2])
     if digest.oid not in DIGESTS:
         raise MalformedFile(f"CMS: digest algorithm {digest.oid} is not known here")
     return Signer(
         issuer_and_serial=fields[1].encoded,
         digest=digest,
-        signed=_parse_attributes(fields[3], _CONTEXT_0),
-        algorithm=_parse_algorithm(fields[4]),
-        signature=fields[5].content,
-        unsigned=_parse_attributes(fields[6], _CONTEXT_1) if len(fields) == 7 else (),
+        signed=_parse_attributes(signed, _CONTEXT_0) if signed is not None else (),
+        algorithm=_parse_algorithm(fields[3]),
+        signature=fields[4].content,
+        unsigned=_parse_attributes(fields[5], _CONTEXT_1) if len(fields) == 6 else (),
     )

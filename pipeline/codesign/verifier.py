@@ -24,11 +24,10 @@ from pipeline.codesign.signature import Signature, read_signature
 from pipeline.codesign.superblob import ALTERNATE_SLOTS, Slot, build_slot_list, slot_name
 from pipeline.codesign.verified import VerifiedSlice
 from pipeline.errors import MalformedFile, ReleaseError, VerificationError
-from pipeline.macho import FatArch, MachSlice, Source, build_fat_header, first_nonzero, is_macho, read_slices
+from pipeline.macho import FatArch, MachSlice, Source, build_fat_header, first_nonzero, holds_macho, read_slices
 from pipeline.macho.fields import shown
 from pipeline.macho.universal import page_alignment, place_slices
 
-_MAGIC_SIZE = 8
 # Parts that no special slot covers: the CMS vouches for the CodeDirectories, and itself.
 _SIGNED_ITSELF = frozenset({Slot.CODE_DIRECTORY, Slot.CMS, *ALTERNATE_SLOTS})
 
@@ -57,7 +56,7 @@ def verify_slices(source: Source, expectations: Expectations) -> tuple[VerifiedS
     Raises VerificationError with slice and page, slot or region in `where`; MalformedFile only for a file that does not
     begin as a Mach-O file does.
     """
-    if not is_macho(source.read(0, min(_MAGIC_SIZE, source.size))):
+    if not holds_macho(source):
         raise MalformedFile("not a Mach-O file")
     try:
         slices = read_slices(source)

@@ -19,9 +19,6 @@ def _load(*names: str) -> tuple[bytes, ...]:
 
 APPLE_ROOTS = _load("AppleRootCA", "AppleRootCA-G2", "AppleRootCA-G3")
 
-# A token must lead to a root, not to the authority of today: that one ends on 2027-04-05 and will have a successor.
-APPLE_ANCHORS = Anchors(roots=APPLE_ROOTS, timestamp_roots=APPLE_ROOTS, ticket_roots=APPLE_ROOTS)
-
 APPLE_INTERMEDIATES = _load(
     "DeveloperIDCA-G1",
     "DeveloperIDCA-G2",
@@ -32,3 +29,11 @@ APPLE_INTERMEDIATES = _load(
     "AppleWWDRCA-G6",
 )
 """What completes a chain of which only the leaf was given."""
+
+# A token must lead to a root, not to the authority of today: that one ends on 2027-04-05 and will have a successor.
+APPLE_ANCHORS = Anchors(
+    roots=APPLE_ROOTS,
+    timestamp_roots=APPLE_ROOTS,
+    ticket_roots=APPLE_ROOTS,
+    intermediates=APPLE_INTERMEDIATES,
+)

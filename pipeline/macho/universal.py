@@ -61,6 +61,11 @@ def is_macho(first_bytes: bytes) -> bool:
     return int.from_bytes(first_bytes[:4], "little") in _THIN_MAGICS
 
 
+def holds_macho(source: Source) -> bool:
+    """Does it claim to be a Mach-O, by how it begins?"""
+    return is_macho(source.read(0, min(_FAT_HEADER.size, source.size)))
+
+
 def read_slices(source: Source) -> tuple[MachSlice, ...]:
     """The images in a file, in the order of its header; a thin file is one.
 

@@ -274,3 +274,14 @@ def test_apples_roots_are_of_long_life() -> None:
     """None of the anchors ends before 2035."""
     for root in APPLE_ROOTS:
         assert load_certificate(root).not_valid_after_utc > datetime(2035, 1, 1, tzinfo=UTC)
+
+
+def test_a_name_longer_than_the_rule_is_taken_without_a_word(recwarn: pytest.WarningsRecorder) -> None:
+    """X.520 ends a unit at 64 letters; Apple gives out longer ones, and codesign says nothing of it."""
+    unit = x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "A" * 86, _validate=False)
+    name = x509.Name([*subject("Example"), unit])
+    recwarn.clear()
+    loaded = load_certificate(certificate(name, key("leaf"), subject("Test Root"), key("root")))
+    assert subject_value(loaded, NameOID.ORGANIZATIONAL_UNIT_NAME) == "A" * 86
+    assert common_name(loaded) == "Example"
+    assert not recwarn.list

@@ -18,17 +18,18 @@ from builders.signature_parts import BY_CODESIGN, BY_RCODESIGN, Parts, marked
 from builders.signing import one_page
 from builders.tokens import token
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from pipeline.codesign import der
 from pipeline.codesign.cms import TIMESTAMP_TOKEN, Identity, build_cms, parse_cms, verify_cms
 from pipeline.codesign.code_directory import HashType
 from pipeline.codesign.eras import DEFAULT_ERA, ERAS, Era, era_named
-from pipeline.codesign.signed_data import build_signed_data, single_value
+from pipeline.codesign.signed_data import build_signed_data, single_value, verify_signer
 from pipeline.codesign.superblob import ALTERNATE_SLOTS, Slot, blob_length, parse_blob, parse_superblob
+from pipeline.codesign.timestamp_token import TST_INFO
 from pipeline.disk import open_source
-from pipeline.errors import MalformedFile, SigningError
-from pipeline.identity import APPLE_ANCHORS, APPLE_ROOTS
+from pipeline.errors import MalformedFile, SigningError, VerificationError
+from pipeline.identity import APPLE_ANCHORS, APPLE_INTERMEDIATES, APPLE_ROOTS
 from pipeline.macho import read_slices
 
 STAMPED = {
@@ -184,6 +185,46 @@ def test_apples_form_and_der_are_both_taken() -> None:
     outer_only = b"\x30\x80" + der.parse(plain).content + b"\0\0"
     with pytest.raises(MalformedFile):
         parse_cms(outer_only)
+
+
+@pytest.mark.openssl
+@pytest.mark.parametrize("digest", ["sha1", "sha256"])
+def test_a_signature_over_the_directory_itself(digest: str, tmp_path: Path) -> None:
+    """Without signed attributes, as Apple's own programs were signed before macOS 11; openssl makes it."""
+    chain = developer_id()
+    key = chain.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "key.pem").write_bytes(key)
+    (tmp_path / "directory").write_bytes(TWO[0])
+    made = subprocess.run(
+        [need("openssl"), "cms", "-sign", "-noattr", "-binary", "-md", digest, "-outform", "DER", "-in",
+         tmp_path / "directory", "-inkey", tmp_path / "key.pem", "-signer",
+         _pem(tmp_path / "leaf.pem", chain.certificates[0]), "-certfile",
+         _pem(tmp_path / "chain.pem", *chain.certificates[1:])],
+        capture_output=True,
+        check=True,
+    ).stdout  # fmt: skip
+    assert build_signed_data(parse_cms(made)) == made
+    found = verify_cms(made, TWO[:1], chain.anchors)
+    assert (found.signing_time, found.timestamp, found.team) == (None, None, "ABCDE12345")
+    with pytest.raises(VerificationError, match="does not hold"):
+        verify_cms(made, [directory(HashType.SHA1, team=None)], chain.anchors)
+    with pytest.raises(VerificationError, match="nothing in it vouches for the alternate"):
+        verify_cms(made, TWO, chain.anchors)
+    data = parse_cms(made)
+    with pytest.raises(VerificationError, match="signed by attributes, and there are none"):
+        verify_signer(replace(data, content_type=TST_INFO), chain.certificates[0], TWO[0])
+
+
+def test_an_authority_that_the_signature_leaves_out_is_known() -> None:
+    """A signer whose keychain had nothing but the leaf; macOS carries Apple's authorities itself, and so do we."""
+    chain = developer_id()
+    data = parse_cms(signed(chain))
+    alone = build_signed_data(replace(data, certificates=chain.certificates[:1]))
+    with pytest.raises(VerificationError, match="the chain ends at 'Developer ID Application"):
+        verify_cms(alone, [directory()], chain.anchors)
+    knowing = replace(chain.anchors, timestamp_roots=AUTHORITY.anchors.roots, intermediates=chain.certificates[1:2])
+    assert verify_cms(alone, [directory()], knowing).chain == chain.certificates
+    assert set(APPLE_ANCHORS.intermediates) == set(APPLE_INTERMEDIATES)
 
 
 def _pem(path: Path, *certificates: bytes) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import plistlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from builders.signing import sign
 
 from pipeline.codesign.bundle import find_bundle
 from pipeline.codesign.bundle_reproduce import reproduce_bundle
-from pipeline.codesign.code_directory import HashType
+from pipeline.codesign.code_directory import HashType, build_code_directory, parse_code_directory
 from pipeline.codesign.decisions import Machine
 from pipeline.codesign.eras import era_named
 from pipeline.codesign.options import SigningOptions
@@ -137,3 +138,25 @@ def test_code_that_is_not_sealed_is_not_reproduced(tmp_path: Path) -> None:
     app = bundles.app(tmp_path, code=mach.image())
     with pytest.raises(VerificationError, match="not signed and sealed"):
         reproduce_bundle(FolderTree(app), app.name)
+
+
+@pytest.mark.parametrize("content", [b"left by an unpacker", mach.image()], ids=["data", "unsigned code"])
+def test_what_came_among_the_code_is_told_as_what_differs(tmp_path: Path, content: bytes) -> None:
+    """Such as the attributes of a profile as a file of their own, where an archive of a Mac was unpacked elsewhere."""
+    app = bundles.app(tmp_path)
+    sign_bundle(Files(), app, app, OPTIONS)
+    (app / "Contents/._embedded.provisionprofile").write_bytes(content)
+    (found,) = reproduce_bundle(FolderTree(app), app.name)
+    assert (found.file.is_identical, found.seal) == (True, False)
+    assert found.seal_differences == ("files2: ._embedded.provisionprofile is there, and is not sealed",)
+
+
+def test_the_platform_of_a_bundle_without_an_executable_is_reproduced(tmp_path: Path) -> None:
+    """As of a driver of the system's own, whose signature names a platform."""
+    bundle = write(tmp_path / "Data.bundle", {"Contents/Info.plist": info(None, "com.example.data", "BNDL")})
+    sign_bundle(Files(), bundle, bundle, OPTIONS)
+    path = bundle / "Contents/_CodeSignature/CodeDirectory"
+    path.write_bytes(build_code_directory(replace(parse_code_directory(path.read_bytes()), platform=4)).blob)
+    assert verify_path(bundle, anchors=APPLE_ANCHORS)
+    (found,) = reproduce_bundle(FolderTree(bundle), bundle.name)
+    assert (found.is_identical, found.seal) == (True, True)
