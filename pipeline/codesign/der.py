@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from pipeline.errors import MalformedFile
 
@@ -119,7 +119,10 @@ def build_time(moment: datetime) -> bytes:
 
 
 def parse_time(element: Element) -> datetime:
-    """The moment of a UTCTime or a GeneralizedTime that ends in Z. Raises MalformedFile."""
+    """The moment of a UTCTime or a GeneralizedTime that ends in Z. Raises MalformedFile.
+
+    Second 60 is the next minute's first, as in C's timegm: Apple's time-stamp authority wrote it in 2012.
+    """
     text = element.content.decode("latin-1")
     if element.tag == UTC_TIME and len(text) == 13:
         text = ("19" if text >= "50" else "20") + text
@@ -131,8 +134,10 @@ def parse_time(element: Element) -> datetime:
     if "." in text and not (fraction.isascii() and fraction.isdecimal() and not fraction.endswith("0")):
         raise MalformedFile(f"DER: a time that is none: {text!r}")
     try:
-        moment = datetime.strptime(whole, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
-    except ValueError as error:
+        carried = whole.endswith("60")
+        moment = datetime.strptime(whole[:12] + "59" if carried else whole, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+        moment += timedelta(seconds=carried)
+    except (ValueError, OverflowError) as error:
         raise MalformedFile(f"DER: a time that is none: {text!r}") from error
     return moment.replace(microsecond=int(fraction[:6].ljust(6, "0")) if fraction else 0)
 

@@ -73,9 +73,15 @@ def test_a_fraction_of_a_second_is_read() -> None:
     assert der.parse_time(element) == datetime(2026, 1, 21, 9, 41, 37, 250_000, tzinfo=UTC)
 
 
+def test_second_sixty_is_the_next_minute() -> None:
+    """A token of Apple's of October 2012 has it, which was no leap second."""
+    element = der.parse(der.build(der.GENERALIZED_TIME, b"20121012040860Z"))
+    assert der.parse_time(element) == datetime(2012, 10, 12, 4, 9, tzinfo=UTC)
+
+
 @pytest.mark.parametrize(
     "text", [b"20261321094137Z", b"2026012109413Z", b"20260121094137", b"20260121094137+0100", b"20260121094137.Z",
-             b"20260121094137.50Z", b"+0260121094137Z"]
+             b"20260121094137.50Z", b"+0260121094137Z", b"20260121094161Z", b"20260121096060Z", b"99991231235960Z"]
 )  # fmt: skip
 def test_a_time_that_is_none_is_refused(text: bytes) -> None:
     """A wrong month, a missing digit, no Z, an offset, an empty fraction, a zero too many."""
