@@ -7,7 +7,6 @@ in the header forgets the header's own size, so that codesign can overwrite the 
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -15,7 +14,7 @@ from pipeline.codesign.eras import Era
 from pipeline.errors import MalformedFile, NotSupported, SigningError
 from pipeline.macho import FileType, Image, MachSlice, Overlay, Segment
 from pipeline.macho import constants as c
-from pipeline.macho.fields import align
+from pipeline.macho.fields import align, layout
 from pipeline.macho.universal import page_alignment
 
 _ALIGNMENT = 16
@@ -30,12 +29,11 @@ _LOOSE_END = 7
 # How much padding behind the string table is taken away with the signature it was there for.
 _STRING_PADDING = 12
 
-_SIGNATURE_COMMAND = struct.Struct("<4I")
-_COUNTS = struct.Struct("<2I")
+_SIGNATURE_COMMAND = "4I"
+_COUNTS = "2I"
 _COUNTS_OFFSET = 16
 # vmsize, fileoff, filesize within a segment command.
-_SIZES_32 = struct.Struct("<3I")
-_SIZES_64 = struct.Struct("<3Q")
+_SIZES = {False: "3I", True: "3Q"}
 _SIZES_OFFSET = {False: 28, True: 32}
 
 SIGNABLE = frozenset({FileType.EXECUTE, FileType.DYLIB, FileType.BUNDLE, FileType.KEXT_BUNDLE, FileType.DYLINKER})
@@ -108,10 +106,11 @@ def allocate(one: MachSlice, datasize: int, era: Era) -> Allocation:
         at = len(head)
         check_room(one)
         head += bytes(_COMMAND_SIZE)
-        _COUNTS.pack_into(head, _COUNTS_OFFSET, len(image.commands) + 1, len(head) - image.header_size)
+        _write_counts(head, image, len(image.commands) + 1, len(head) - image.header_size)
     if code_limit + datasize > _LARGEST:
         raise NotSupported("an image of 4 GiB or more")
-    _SIGNATURE_COMMAND.pack_into(head, at, c.LC_CODE_SIGNATURE, _COMMAND_SIZE, code_limit, datasize)
+    command = layout(image.order, _SIGNATURE_COMMAND)
+    command.pack_into(head, at, c.LC_CODE_SIGNATURE, _COMMAND_SIZE, code_limit, datasize)
     _resize_linkedit(head, image, linkedit, code_limit + datasize, era)
     code = Overlay(base=one.source, head=bytes(head), kept=extent, size=code_limit)
     return Allocation(code=code, datasize=datasize)
@@ -129,7 +128,7 @@ def deallocate(one: MachSlice, era: Era) -> Overlay:
         return Overlay(base=one.source, head=image.head, kept=image.size, size=image.size)
     at = image.signature.command_offset
     head = bytearray(image.head[:at] + image.head[at + _COMMAND_SIZE :] + bytes(_COMMAND_SIZE))
-    _COUNTS.pack_into(head, _COUNTS_OFFSET, len(image.commands) - 1, len(head) - image.header_size - _COMMAND_SIZE)
+    _write_counts(head, image, len(image.commands) - 1, len(head) - image.header_size - _COMMAND_SIZE)
     size = image.signature.dataoff
     strings = image.strings_end
     if era.trims_string_table and strings is not None and strings < size <= strings + _STRING_PADDING:
@@ -166,6 +165,10 @@ def _resize_linkedit(head: bytearray, image: Image, linkedit: Segment, end: int,
     _write_sizes(head, image, linkedit.command_offset, vmsize, linkedit.fileoff, filesize)
 
 
+def _write_counts(head: bytearray, image: Image, commands: int, size: int) -> None:
+    layout(image.order, _COUNTS).pack_into(head, _COUNTS_OFFSET, commands, size)
+
+
 def _write_sizes(head: bytearray, image: Image, command: int, vmsize: int, fileoff: int, filesize: int) -> None:
-    sizes = _SIZES_64 if image.is_64 else _SIZES_32
+    sizes = layout(image.order, _SIZES[image.is_64])
     sizes.pack_into(head, command + _SIZES_OFFSET[image.is_64], vmsize, fileoff, filesize)

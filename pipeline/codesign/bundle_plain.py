@@ -13,7 +13,13 @@ from datetime import datetime
 
 from pipeline.codesign.bundle import SIGNATURE_FOLDER, Bundle
 from pipeline.codesign.cms import Identity, build_cms
-from pipeline.codesign.code_directory import CodeDirectory, HashType, build_code_directory, least_version
+from pipeline.codesign.code_directory import (
+    CodeDirectory,
+    HashType,
+    Version,
+    build_code_directory,
+    least_version,
+)
 from pipeline.codesign.decisions import SignatureInputs, decided, default_hash_types
 from pipeline.codesign.identifiers import canonical_identifier
 from pipeline.codesign.options import SigningOptions
@@ -130,7 +136,7 @@ def _directory(main: Source, inputs: SignatureInputs, hash_type: HashType) -> Co
         version=inputs.era.newest_directory,
         flags=inputs.flags,
         identifier=inputs.identifier,
-        team=inputs.team,
+        team=inputs.team if inputs.era.newest_directory >= Version.TEAM else None,
         hash_type=hash_type,
         page_size=0,
         code_limit=main.size,
@@ -140,7 +146,11 @@ def _directory(main: Source, inputs: SignatureInputs, hash_type: HashType) -> Co
         runtime=inputs.runtime_version or 0,
     )
     version = least_version(
-        runtime=directory.runtime, exec_segment_limit=0, code_limit=directory.code_limit, team=directory.team
+        inputs.era.newest_directory,
+        runtime=directory.runtime,
+        exec_segment_limit=0,
+        code_limit=directory.code_limit,
+        team=directory.team,
     )
     return build_code_directory(replace(directory, version=version))
 

@@ -181,8 +181,12 @@ class CodeDirectory:
         return flag_names(self.flags)
 
 
-def least_version(*, runtime: int, exec_segment_limit: int, code_limit: int, team: str | None) -> Version:
-    """The version that Apple's builder chooses (`CodeDirectory::Builder::build`)."""
+def least_version(
+    newest: Version, *, runtime: int, exec_segment_limit: int, code_limit: int, team: str | None
+) -> Version:
+    """The version that Apple's builder chooses (`CodeDirectory::Builder::build`), of those up to `newest`."""
+    if newest < Version.SCATTER:
+        return newest
     if runtime:
         return Version.RUNTIME
     if exec_segment_limit:

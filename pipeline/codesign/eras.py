@@ -149,8 +149,10 @@ _10_11 = replace(
 _10_9 = replace(_10_11, name="macos-10.9", security="55471", newest_directory=Version.SCATTER)
 # Before time stamps the room was smaller. Its source is not published: two slices that codesign signed in 2011 show it.
 _10_7 = replace(_10_9, name="macos-10.7", security="55148", cms_room=5000)
+# The first with signatures, without scatter vectors yet: an Intel and PowerPC program of Apple's own shows it.
+_10_5 = replace(_10_7, name="macos-10.5", security="not read", newest_directory=Version.EARLIEST)
 
-ERAS = (_26, _15, _12, _11, _10_15, _10_13, _10_12, _10_11_4, _10_11, _10_9, _10_7)
+ERAS = (_26, _15, _12, _11, _10_15, _10_13, _10_12, _10_11_4, _10_11, _10_9, _10_7, _10_5)
 """Newest first."""
 DEFAULT_ERA = _26
 

@@ -13,9 +13,7 @@ from pipeline.codesign.superblob import Magic, blob_length, blob_magic, build_bl
 from pipeline.errors import MalformedFile
 from pipeline.macho import MachSlice
 from pipeline.macho import constants as c
-from pipeline.macho.fields import unpack
 
-_RANGE = struct.Struct("<2I")
 _COMMAND_HEADER = 8
 _KINDS = (Magic.REQUIREMENT, Magic.WRAPPER)
 _KIND = struct.pack(">I", 1)
@@ -29,7 +27,7 @@ def library_requirement(one: MachSlice) -> bytes | None:
     command = next((command for command in one.image.commands if command.number == c.LC_DYLIB_CODE_SIGN_DRS), None)
     if command is None:
         return None
-    offset, size = unpack(_RANGE, command.data, _COMMAND_HEADER, "LC_DYLIB_CODE_SIGN_DRS")
+    offset, size = command.fields("2I", "LC_DYLIB_CODE_SIGN_DRS")
     if size < _COMMAND_HEADER or size > _LARGEST:
         return None
     data = one.source.read(offset, size)

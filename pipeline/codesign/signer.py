@@ -252,6 +252,7 @@ def runtime_version(one: MachSlice, flags: Flags, era: Era, given: int | None = 
 
 def _finish(directory: CodeDirectory, era: Era) -> CodeDirectory:
     version = least_version(
+        era.newest_directory,
         runtime=directory.runtime,
         exec_segment_limit=directory.exec_segment_limit,
         code_limit=directory.code_limit,

@@ -19,16 +19,20 @@ CPU_TYPE_X86_64: Final = CPU_TYPE_X86 | CPU_ARCH_ABI64
 CPU_TYPE_ARM: Final = 12
 CPU_TYPE_ARM64: Final = CPU_TYPE_ARM | CPU_ARCH_ABI64
 CPU_TYPE_ARM64_32: Final = CPU_TYPE_ARM | CPU_ARCH_ABI64_32
+CPU_TYPE_POWERPC: Final = 18
+CPU_TYPE_POWERPC64: Final = CPU_TYPE_POWERPC | CPU_ARCH_ABI64
 # The top byte of a subtype holds capabilities (LIB64, the pointer-authentication version of arm64e).
 CPU_SUBTYPE_MASK: Final = 0x00FFFFFF
 
 X86_CPUS: Final = frozenset({CPU_TYPE_X86, CPU_TYPE_X86_64})
+POWERPC_CPUS: Final = frozenset({CPU_TYPE_POWERPC, CPU_TYPE_POWERPC64})
 ARM64_CPUS: Final = frozenset({CPU_TYPE_ARM64, CPU_TYPE_ARM64_32})
 
 _ARCHITECTURES: Final = {
     (CPU_TYPE_X86, 3): "i386",
     (CPU_TYPE_X86_64, 3): "x86_64",
     (CPU_TYPE_X86_64, 8): "x86_64h",
+    (CPU_TYPE_ARM, 0): "arm",
     (CPU_TYPE_ARM, 6): "armv6",
     (CPU_TYPE_ARM, 9): "armv7",
     (CPU_TYPE_ARM, 11): "armv7s",
@@ -38,6 +42,13 @@ _ARCHITECTURES: Final = {
     (CPU_TYPE_ARM64, 2): "arm64e",
     (CPU_TYPE_ARM64_32, 0): "arm64_32",
     (CPU_TYPE_ARM64_32, 1): "arm64_32",
+    (CPU_TYPE_POWERPC, 0): "ppc",
+    (CPU_TYPE_POWERPC, 9): "ppc750",
+    (CPU_TYPE_POWERPC, 10): "ppc7400",
+    (CPU_TYPE_POWERPC, 11): "ppc7450",
+    (CPU_TYPE_POWERPC, 100): "ppc970",
+    (CPU_TYPE_POWERPC64, 0): "ppc64",
+    (CPU_TYPE_POWERPC64, 100): "ppc970-64",
 }
 
 

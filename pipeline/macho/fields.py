@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 import struct
+from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from pipeline.errors import MalformedFile
+
+
+class ByteOrder(StrEnum):
+    """Of the numbers in an image; PowerPC's are big-endian, all others' little-endian."""
+
+    LITTLE = "<"
+    BIG = ">"
+
+
+@lru_cache
+def layout(order: ByteOrder, fields: str) -> struct.Struct:
+    """How these fields (characters as in `struct`) lie in an image of this byte order."""
+    return struct.Struct(order + fields)
 
 
 def unpack(layout: struct.Struct, data: bytes, offset: int, what: str) -> tuple[Any, ...]:

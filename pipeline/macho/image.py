@@ -5,13 +5,13 @@ What the load commands point at (symbols, the signature) is not judged here, but
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from pipeline.errors import MalformedFile, NotSupported
+from pipeline.errors import MalformedFile
 from pipeline.macho import constants as c
-from pipeline.macho.fields import padded_name, shown, unpack
+from pipeline.macho.fields import ByteOrder, layout, padded_name, shown, unpack
 from pipeline.macho.source import Source
 
 # Limits for hostile files. The largest real ones seen hold some 10 KiB of load commands and 300 of them; these are a
@@ -19,20 +19,29 @@ from pipeline.macho.source import Source
 LARGEST_COMMANDS = 4 * 1024 * 1024
 MOST_COMMANDS = 65536
 
-_MAGIC = struct.Struct("<I")
-_HEADER = struct.Struct("<7I")
-_COMMAND = struct.Struct("<2I")
-_SEGMENT = struct.Struct("<16s8I")
-_SEGMENT_64 = struct.Struct("<16s4Q4I")
-_SECTION = struct.Struct("<16s16s9I")
-_SECTION_64 = struct.Struct("<16s16s2Q8I")
-_LINKEDIT_DATA = struct.Struct("<2I")
-_SYMTAB = struct.Struct("<4I")
-_BUILD_VERSION = struct.Struct("<3I")
-_VERSION_MIN = struct.Struct("<2I")
-_UUID = struct.Struct("<16s")
-_DYLIB = struct.Struct("<I")
-_ENCRYPTION = struct.Struct("<3I")
+# Byte order, and whether words have 64 bits, by the first four bytes read as a little-endian number.
+_MAGIC_SIZE = 4
+_KINDS = {
+    c.MH_MAGIC: (ByteOrder.LITTLE, False),
+    c.MH_MAGIC_64: (ByteOrder.LITTLE, True),
+    c.MH_CIGAM: (ByteOrder.BIG, False),
+    c.MH_CIGAM_64: (ByteOrder.BIG, True),
+}
+_HEADER = "7I"
+_COMMAND = "2I"
+_COMMAND_SIZE = 8
+_SEGMENT = "16s8I"
+_SEGMENT_64 = "16s4Q4I"
+_SECTION = "16s16s9I"
+_SECTION_64 = "16s16s2Q8I"
+_SEGMENT_FIELDS = {False: (_SEGMENT, _SECTION), True: (_SEGMENT_64, _SECTION_64)}
+_LINKEDIT_DATA = "2I"
+_SYMTAB = "4I"
+_BUILD_VERSION = "3I"
+_VERSION_MIN = "2I"
+_UUID = "16s"
+_DYLIB = "I"
+_ENCRYPTION = "3I"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +51,11 @@ class LoadCommand:
     number: int
     offset: int
     data: bytes
+    order: ByteOrder
+
+    def fields(self, kinds: str, what: str) -> tuple[Any, ...]:
+        """What follows the command's header, in fields of these kinds (characters as in `struct`)."""
+        return unpack(layout(self.order, kinds), self.data, _COMMAND_SIZE, what)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +115,7 @@ class SignatureCommand:
 class Image:
     """One slice. Offsets are in bytes from its own beginning, wherever in a universal file it lies."""
 
+    order: ByteOrder
     is_64: bool
     cputype: int
     cpusubtype: int
@@ -144,32 +159,28 @@ def header_size(is_64: bool) -> int:
 
 
 def parse_image(source: Source) -> Image:
-    """Read the head of a thin little-endian image.
+    """Read the head of a thin image.
 
-    Raises MalformedFile for what is not one, contradicts itself or points outside the source, NotSupported for a
-    big-endian (PowerPC) one.
+    Raises MalformedFile for what is not one, contradicts itself or points outside the source.
     """
-    (magic,) = unpack(_MAGIC, source.read(0, min(4, source.size)), 0, "Mach-O magic")
-    if magic in (c.MH_CIGAM, c.MH_CIGAM_64):
-        raise NotSupported(
-            "a big-endian (PowerPC) Mach-O image",
-            remedy="no Mac OS X since 10.7 runs it: take it out with lipo -remove",
-        )
-    if magic not in (c.MH_MAGIC, c.MH_MAGIC_64):
-        static = magic == int.from_bytes(b"!<ar", "little")
-        raise MalformedFile("a static library, not a Mach-O image" if static else "not a Mach-O image")
-    is_64 = magic == c.MH_MAGIC_64
+    magic = source.read(0, min(_MAGIC_SIZE, source.size))
+    kind = _KINDS.get(int.from_bytes(magic, "little"))
+    if kind is None or len(magic) != _MAGIC_SIZE:
+        raise MalformedFile("a static library, not a Mach-O image" if magic == b"!<ar" else "not a Mach-O image")
+    order, is_64 = kind
     start = header_size(is_64)
     header = source.read(0, min(start, source.size))
-    _, cputype, cpusubtype, filetype, count, commands_size, flags = unpack(_HEADER, header, 0, "Mach-O header")
+    fields = unpack(layout(order, _HEADER), header, 0, "Mach-O header")
+    _, cputype, cpusubtype, filetype, count, commands_size, flags = fields
     if start + commands_size > source.size:
         raise MalformedFile(f"load commands of {commands_size} bytes end past the image of {source.size}")
     if commands_size > LARGEST_COMMANDS or count > MOST_COMMANDS:
         raise MalformedFile(f"{count} load commands of {commands_size} bytes: more than any real image has")
     head = source.read(0, start + commands_size)
-    commands = tuple(_commands(head, start, count))
+    commands = tuple(_commands(head, start, count, order))
     segments = tuple(_segment(command, is_64, source.size) for command in commands if command.number in _SEGMENTS)
     return Image(
+        order=order,
         is_64=is_64,
         cputype=cputype,
         cpusubtype=cpusubtype,
@@ -191,13 +202,13 @@ def parse_image(source: Source) -> Image:
 _SEGMENTS = (c.LC_SEGMENT, c.LC_SEGMENT_64)
 
 
-def _commands(head: bytes, start: int, count: int) -> Iterator[LoadCommand]:
+def _commands(head: bytes, start: int, count: int, order: ByteOrder) -> Iterator[LoadCommand]:
     offset = start
     for index in range(count):
-        number, size = unpack(_COMMAND, head, offset, f"load command {index}")
-        if size < _COMMAND.size or size % 4 or offset + size > len(head):
+        number, size = unpack(layout(order, _COMMAND), head, offset, f"load command {index}")
+        if size < _COMMAND_SIZE or size % 4 or offset + size > len(head):
             raise MalformedFile(f"load command {index} at {offset:#x} has the impossible size {size}")
-        yield LoadCommand(number=number, offset=offset, data=head[offset : offset + size])
+        yield LoadCommand(number=number, offset=offset, data=head[offset : offset + size], order=order)
         offset += size
     if offset != len(head):
         raise MalformedFile(f"the {count} load commands take {offset - start} bytes, not the {len(head) - start} said")
@@ -206,13 +217,13 @@ def _commands(head: bytes, start: int, count: int) -> Iterator[LoadCommand]:
 def _segment(command: LoadCommand, is_64: bool, size: int) -> Segment:
     if (command.number == c.LC_SEGMENT_64) != is_64:
         raise MalformedFile(f"segment command at {command.offset:#x} is of the other word size")
-    layout, section_layout = (_SEGMENT_64, _SECTION_64) if is_64 else (_SEGMENT, _SECTION)
-    fields = unpack(layout, command.data, _COMMAND.size, "segment")
+    own, section_layout = (layout(command.order, kinds) for kinds in _SEGMENT_FIELDS[is_64])
+    fields = unpack(own, command.data, _COMMAND_SIZE, "segment")
     raw_name, vmaddr, vmsize, fileoff, filesize, _maxprot, _initprot, count, _flags = fields
     name = padded_name(raw_name)
     if fileoff + filesize > size:
         raise MalformedFile(f"segment {shown(name)} ends at {fileoff + filesize:#x}, past the image of {size:#x} bytes")
-    first = _COMMAND.size + layout.size
+    first = _COMMAND_SIZE + own.size
     if first + count * section_layout.size > len(command.data):
         raise MalformedFile(f"segment {shown(name)} has no room for the {count} sections it claims")
     sections = []
@@ -242,11 +253,11 @@ def _segment(command: LoadCommand, is_64: bool, size: int) -> Segment:
 def _build_version(commands: tuple[LoadCommand, ...]) -> BuildVersion | None:
     for command in commands:
         if command.number == c.LC_BUILD_VERSION:
-            platform, minimum, sdk = unpack(_BUILD_VERSION, command.data, _COMMAND.size, "LC_BUILD_VERSION")
+            platform, minimum, sdk = command.fields(_BUILD_VERSION, "LC_BUILD_VERSION")
             return BuildVersion(platform=platform, minimum=minimum, sdk=sdk)
     for command in commands:
         if command.number in c.VERSION_MIN_PLATFORMS:
-            minimum, sdk = unpack(_VERSION_MIN, command.data, _COMMAND.size, "LC_VERSION_MIN")
+            minimum, sdk = command.fields(_VERSION_MIN, "LC_VERSION_MIN")
             return BuildVersion(platform=c.VERSION_MIN_PLATFORMS[command.number], minimum=minimum, sdk=sdk)
     return None
 
@@ -254,13 +265,13 @@ def _build_version(commands: tuple[LoadCommand, ...]) -> BuildVersion | None:
 def _uuid(commands: tuple[LoadCommand, ...]) -> bytes | None:
     for command in commands:
         if command.number == c.LC_UUID:
-            (uuid,) = unpack(_UUID, command.data, _COMMAND.size, "LC_UUID")
+            (uuid,) = command.fields(_UUID, "LC_UUID")
             return bytes(uuid)
     return None
 
 
 def _library(command: LoadCommand) -> str:
-    (offset,) = unpack(_DYLIB, command.data, _COMMAND.size, "library")
+    (offset,) = command.fields(_DYLIB, "library")
     if offset > len(command.data):
         raise MalformedFile(f"library command at {command.offset:#x} has its name outside itself")
     # A name may fill its command to the last byte, without a zero.
@@ -273,9 +284,9 @@ def _signature(commands: tuple[LoadCommand, ...], size: int) -> SignatureCommand
         return None
     if len(found) > 1:
         raise MalformedFile(f"{len(found)} LC_CODE_SIGNATURE commands")
-    if len(found[0].data) != _COMMAND.size + _LINKEDIT_DATA.size:
+    if len(found[0].data) != _COMMAND_SIZE + layout(ByteOrder.LITTLE, _LINKEDIT_DATA).size:
         raise MalformedFile(f"an LC_CODE_SIGNATURE of {len(found[0].data)} bytes")
-    dataoff, datasize = unpack(_LINKEDIT_DATA, found[0].data, _COMMAND.size, "LC_CODE_SIGNATURE")
+    dataoff, datasize = found[0].fields(_LINKEDIT_DATA, "LC_CODE_SIGNATURE")
     if dataoff + datasize > size:
         raise MalformedFile(f"the signature ends at {dataoff + datasize:#x}, past the image of {size:#x} bytes")
     return SignatureCommand(dataoff=dataoff, datasize=datasize, command_offset=found[0].offset)
@@ -284,7 +295,7 @@ def _signature(commands: tuple[LoadCommand, ...], size: int) -> SignatureCommand
 def _strings_end(commands: tuple[LoadCommand, ...]) -> int | None:
     for command in commands:
         if command.number == c.LC_SYMTAB:
-            _symoff, _nsyms, stroff, strsize = unpack(_SYMTAB, command.data, _COMMAND.size, "LC_SYMTAB")
+            _symoff, _nsyms, stroff, strsize = command.fields(_SYMTAB, "LC_SYMTAB")
             return int(stroff + strsize)
     return None
 
@@ -292,7 +303,7 @@ def _strings_end(commands: tuple[LoadCommand, ...]) -> int | None:
 def _is_encrypted(commands: tuple[LoadCommand, ...]) -> bool:
     for command in commands:
         if command.number in (c.LC_ENCRYPTION_INFO, c.LC_ENCRYPTION_INFO_64):
-            _offset, _size, cryptid = unpack(_ENCRYPTION, command.data, _COMMAND.size, "LC_ENCRYPTION_INFO")
+            _offset, _size, cryptid = command.fields(_ENCRYPTION, "LC_ENCRYPTION_INFO")
             if cryptid:
                 return True
     return False

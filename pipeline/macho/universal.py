@@ -168,8 +168,8 @@ def lipo_alignment(one: MachSlice) -> int:
 
 
 def page_alignment(cputype: int) -> int:
-    """4 KiB pages on Intel, 16 KiB on ARM (an exponent). NotSupported for another processor."""
-    if cputype in c.X86_CPUS:
+    """4 KiB pages on Intel and PowerPC, 16 KiB on ARM (an exponent). NotSupported for another processor."""
+    if cputype in (*c.X86_CPUS, *c.POWERPC_CPUS):
         return 12
     if cputype in (*c.ARM64_CPUS, c.CPU_TYPE_ARM):
         return 14

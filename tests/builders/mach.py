@@ -27,6 +27,8 @@ CPUS = {
     "arm64": (0x0100000C, 0),
     "arm64e": (0x0100000C, 0x80000002),
     "arm64_32": (0x0200000C, 1),
+    "ppc7400": (18, 10),
+    "ppc64": (0x01000012, 0),
 }
 FILE_TYPES = {"object": 1, "execute": 2, "dylib": 6, "dylinker": 7, "bundle": 8, "dsym": 10, "kext": 11}
 UUID = bytes(range(16))
@@ -89,16 +91,22 @@ def fat(*thins: bytes, alignment: int = 14, first: int | None = None) -> bytes:
     start = 8 + 20 * len(thins)
     for thin in thins:
         offset = -(-offset // (1 << alignment)) * (1 << alignment)
-        cputype, cpusubtype = struct.unpack_from("<2I", thin, 4)
+        cputype, cpusubtype = struct.unpack_from(">2I" if thin[0] == 0xFE else "<2I", thin, 4)
         rows += struct.pack(">5I", cputype, cpusubtype, offset, len(thin), alignment)
         body = body.ljust(offset - start, b"\0") + thin
         offset += len(thin)
     return struct.pack(">2I", 0xCAFEBABE, len(thins)) + rows + body
 
 
+def _order(shape: Shape) -> str:
+    """PowerPC's numbers are big-endian."""
+    return ">" if shape.arch.startswith("ppc") else "<"
+
+
 def _lay_out(shape: Shape, head_size: int) -> tuple[bytes, bytes, int]:
     """What stands before and behind __DATA, given how long the head is; and how long it came out."""
     is_64 = CPUS[shape.arch][0] & 0x01000000 != 0
+    order = _order(shape)
     page = 0x4000 if shape.arch.startswith("arm") else 0x1000
     sections = [("__text", shape.text), *shape.sections]
     if shape.info_plist is not None:
@@ -111,7 +119,7 @@ def _lay_out(shape: Shape, head_size: int) -> tuple[bytes, bytes, int]:
     text_end = _up(offset + len(content), page)
     data_end = text_end + _up(shape.size, page)
     names = shape.strings.ljust(_up(len(shape.strings), 8), b"\0")
-    symbols = _symbols(is_64)
+    symbols = _symbols(order, is_64)
     link = symbols + names
     signature = None
     if shape.signature is not None:
@@ -121,22 +129,26 @@ def _lay_out(shape: Shape, head_size: int) -> tuple[bytes, bytes, int]:
     vm = 0x100000000 if is_64 and shape.kind == "execute" else 0x1000
     commands = []
     if shape.kind == "execute":
-        commands.append(_segment(is_64, "__PAGEZERO", 0, vm, 0, 0, []))
+        commands.append(_segment(order, is_64, "__PAGEZERO", 0, vm, 0, 0, []))
     commands.append(
-        _segment(is_64, "__TEXT", vm, text_end, 0, text_end, [(vm + at, *row) for row in placed for at in row[1:2]])
+        _segment(
+            order, is_64, "__TEXT", vm, text_end, 0, text_end, [(vm + at, *row) for row in placed for at in row[1:2]]
+        )
     )
     if shape.size:
         rows = [(vm + text_end, "__data", text_end, shape.size)]
         commands.append(
-            _segment(is_64, "__DATA", vm + text_end, data_end - text_end, text_end, data_end - text_end, rows)
+            _segment(order, is_64, "__DATA", vm + text_end, data_end - text_end, text_end, data_end - text_end, rows)
         )
     if shape.linkedit:
-        commands.append(_segment(is_64, "__LINKEDIT", vm + data_end, _up(len(link), page), data_end, len(link), []))
+        commands.append(
+            _segment(order, is_64, "__LINKEDIT", vm + data_end, _up(len(link), page), data_end, len(link), [])
+        )
     symoff, stroff = data_end, data_end + len(symbols)
-    commands.append(struct.pack("<6I", 0x2, 24, symoff, 1, stroff, len(names)))
+    commands.append(struct.pack(f"{order}6I", 0x2, 24, symoff, 1, stroff, len(names)))
     commands += _other_commands(shape, offset, signature)
     head = struct.pack(
-        "<7I",
+        f"{order}7I",
         0xFEEDFACF if is_64 else 0xFEEDFACE,
         *CPUS[shape.arch],
         FILE_TYPES[shape.kind],
@@ -151,24 +163,28 @@ def _lay_out(shape: Shape, head_size: int) -> tuple[bytes, bytes, int]:
 
 def _other_commands(shape: Shape, entry: int, signature: tuple[int, int] | None) -> list[bytes]:
     """The load commands behind segments and symbol table."""
+    order = _order(shape)
     commands: list[bytes] = []
     if shape.uuid is not None:
-        commands.append(struct.pack("<2I", 0x1B, 24) + shape.uuid)
+        commands.append(struct.pack(f"{order}2I", 0x1B, 24) + shape.uuid)
     if shape.minimum is not None and shape.version_min:
-        commands.append(struct.pack("<4I", 0x24, 16, version(shape.minimum), version(shape.sdk)))
+        commands.append(struct.pack(f"{order}4I", 0x24, 16, version(shape.minimum), version(shape.sdk)))
     elif shape.minimum is not None:
-        commands.append(struct.pack("<6I", 0x32, 24, shape.platform, version(shape.minimum), version(shape.sdk), 0))
-    commands += [_library(0xC, name) for name in shape.libraries]
+        commands.append(
+            struct.pack(f"{order}6I", 0x32, 24, shape.platform, version(shape.minimum), version(shape.sdk), 0)
+        )
+    commands += [_library(order, 0xC, name) for name in shape.libraries]
     if shape.kind == "execute":
-        commands.append(struct.pack("<2I2Q", 0x80000028, 24, entry, 0))
+        commands.append(struct.pack(f"{order}2I2Q", 0x80000028, 24, entry, 0))
     if shape.kind == "dylib":
-        commands.append(_library(0xD, "@rpath/libtest.dylib"))
+        commands.append(_library(order, 0xD, "@rpath/libtest.dylib"))
     if signature is not None:
-        commands.append(struct.pack("<4I", 0x1D, 16, *signature))
+        commands.append(struct.pack(f"{order}4I", 0x1D, 16, *signature))
     return [*commands, *shape.extra]
 
 
 def _segment(
+    order: str,
     is_64: bool,
     name: str,
     vmaddr: int,
@@ -182,20 +198,20 @@ def _segment(
         names = section.encode().ljust(16, b"\0") + name.encode().ljust(16, b"\0")
         flags = 0x80000400 if section == "__text" else 0
         if is_64:
-            rows += names + struct.pack("<2Q8I", address, size, offset, 2, 0, 0, flags, 0, 0, 0)
+            rows += names + struct.pack(f"{order}2Q8I", address, size, offset, 2, 0, 0, flags, 0, 0, 0)
         else:
-            rows += names + struct.pack("<9I", address, size, offset, 2, 0, 0, flags, 0, 0)
+            rows += names + struct.pack(f"{order}9I", address, size, offset, 2, 0, 0, flags, 0, 0)
     protection = 0 if name == "__PAGEZERO" else 5 if name == "__TEXT" else 3 if name == "__DATA" else 1
-    layout = "<4Q4I" if is_64 else "<8I"
+    layout = f"{order}4Q4I" if is_64 else f"{order}8I"
     fields = struct.pack(layout, vmaddr, vmsize, fileoff, filesize, protection, protection, len(sections), 0)
     size = 8 + 16 + len(fields) + len(rows)
-    return struct.pack("<2I", 0x19 if is_64 else 0x1, size) + name.encode().ljust(16, b"\0") + fields + rows
+    return struct.pack(f"{order}2I", 0x19 if is_64 else 0x1, size) + name.encode().ljust(16, b"\0") + fields + rows
 
 
-def _library(command: int, name: str) -> bytes:
+def _library(order: str, command: int, name: str) -> bytes:
     text = name.encode() + b"\0"
     text = text.ljust(_up(len(text), 8), b"\0")
-    return struct.pack("<6I", command, 24 + len(text), 24, 2, 0x10000, 0x10000) + text
+    return struct.pack(f"{order}6I", command, 24 + len(text), 24, 2, 0x10000, 0x10000) + text
 
 
 def rpath(path: str) -> bytes:
@@ -204,8 +220,8 @@ def rpath(path: str) -> bytes:
     return struct.pack("<3I", 0x8000001C, 12 + len(text), 12) + text
 
 
-def _symbols(is_64: bool) -> bytes:
-    entry = struct.pack("<IBBHQ" if is_64 else "<IBBHI", 1, 0x0F, 1, 0, 0x1000)
+def _symbols(order: str, is_64: bool) -> bytes:
+    entry = struct.pack(order + ("IBBHQ" if is_64 else "IBBHI"), 1, 0x0F, 1, 0, 0x1000)
     return entry.ljust(_up(len(entry), 8), b"\0")
 
 

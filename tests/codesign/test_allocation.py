@@ -77,6 +77,7 @@ def test_two_code_directories_are_both_in_the_estimate() -> None:
         ("macos-10.11", 9000, 52, (20,)),
         ("macos-10.9", 9000, 48, (20,)),
         ("macos-10.7", 5000, 48, (20,)),
+        ("macos-10.5", 5000, 44, (20,)),
     ],
 )
 def test_older_eras_reserve_less(era: str, room: int, fixed: int, hashes: tuple[int, ...]) -> None:

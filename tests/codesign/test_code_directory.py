@@ -99,7 +99,8 @@ def test_a_limit_above_4_gib_goes_into_the_wider_field() -> None:
 def test_the_least_version_that_holds_the_values_is_written(values: dict[str, object], version: int) -> None:
     """As Apple's builder chooses it."""
     known: dict[str, object] = {"runtime": 0, "exec_segment_limit": 0, "code_limit": 1, "team": None}
-    assert least_version(**{**known, **values}) == version  # type: ignore[arg-type]
+    assert least_version(Version.RUNTIME, **{**known, **values}) == version  # type: ignore[arg-type]
+    assert least_version(Version.EARLIEST, **known) == Version.EARLIEST  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

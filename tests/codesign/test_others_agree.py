@@ -33,6 +33,7 @@ FILES = {
     "universal": lambda: fat(compiled("x86_64"), compiled("arm64")),
     "dual": lambda: image(arch="x86_64", minimum="10.9", size=30_000),
     "i386": lambda: image(arch="i386", size=30_000),
+    "ppc7400": lambda: image(arch="ppc7400", size=30_000),
     "arm64e": lambda: image(arch="arm64e", kind="bundle", size=30_000),
 }
 

@@ -18,7 +18,7 @@ from pipeline.macho import BytesSource, parse_image
 DEVELOPER = developer_id(team="ABCDE12345")
 
 
-@pytest.mark.parametrize("arch", ["x86_64", "arm64", "arm64e", "i386"])
+@pytest.mark.parametrize("arch", ["x86_64", "arm64", "arm64e", "i386", "ppc7400", "ppc64"])
 def test_every_page_is_hashed_as_it_is_written(arch: str) -> None:
     """The hashes are those of the signed file's pages, the last one short; computed here with hashlib alone."""
     signed = sign(image(arch=arch, size=50_001), SigningOptions(identifier="a.b"))
@@ -188,7 +188,7 @@ def test_eras_have_names() -> None:
     """The contract's seven and those of before, newest first; another name is told with those there are."""
     assert [era.name for era in ERAS] == [
         f"macos-{name}"
-        for name in ("26", "15", "12", "11", "10.15", "10.13", "10.12", "10.11.4", "10.11", "10.9", "10.7")
+        for name in ("26", "15", "12", "11", "10.15", "10.13", "10.12", "10.11.4", "10.11", "10.9", "10.7", "10.5")
     ]
     with pytest.raises(ConfigurationError, match="unknown era 'macos-9'") as refused:
         era_named("macos-9")

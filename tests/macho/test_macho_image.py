@@ -9,7 +9,7 @@ import lief
 import pytest
 from builders.mach import CPUS, DATA, UUID, compiled, image, rpath, version
 
-from pipeline.errors import MalformedFile, NotSupported, ReleaseError
+from pipeline.errors import MalformedFile, ReleaseError
 from pipeline.macho import BytesSource, FileType, Platform, parse_image, read_slices
 
 # LIEF has no name for arm64_32.
@@ -153,10 +153,15 @@ def test_a_broken_image_is_refused(data: bytes) -> None:
         parse_image(BytesSource(data))
 
 
-def test_a_big_endian_image_is_not_supported() -> None:
-    """PowerPC is understood and not built."""
-    with pytest.raises(NotSupported, match="PowerPC"):
-        parse_image(BytesSource(b"\xfe\xed\xfa\xce" + bytes(60)))
+@pytest.mark.parametrize(("big", "little"), [("ppc7400", "i386"), ("ppc64", "x86_64")])
+def test_a_big_endian_image_reads_as_its_little_endian_twin(big: str, little: str) -> None:
+    """PowerPC's, with words of 32 and of 64 bits: every field but the processor says the same."""
+    one, other = (parse_image(BytesSource(image(arch=arch, signature=(-1, 64), size=5000))) for arch in (big, little))
+    assert (one.arch, other.arch) == (big, little)
+    for name in ("is_64", "filetype", "flags", "size", "segments", "build", "uuid", "libraries", "signature"):
+        assert getattr(one, name) == getattr(other, name)
+    assert one.strings_end == other.strings_end
+    assert one.head != other.head
 
 
 def test_nothing_but_the_head_is_read() -> None:
