@@ -182,13 +182,16 @@ def verify_chain(
 def verify_belonging(certificates: Sequence[bytes], chain: Sequence[bytes]) -> None:
     """May these certificates (DER) stand beside a signature with this chain.
 
-    One that has no part in it, or stands there twice, is vouched for by nothing. Raises VerificationError.
+    One that has no part in it and was issued by nobody in it is vouched for by nothing, and neither is one that stands
+    there twice: a byte of it could be any. Apple's time-stamp authority has carried all of its signers'. Raises
+    VerificationError.
     """
     if len(set(certificates)) != len(certificates):
         raise VerificationError("a certificate is carried twice")
     for certificate in certificates:
-        if certificate not in chain:
-            name = common_name(load_certificate(certificate))
+        loaded = load_certificate(certificate)
+        if certificate not in chain and not any(_is_issued(loaded, issuer) for issuer in chain):
+            name = common_name(loaded)
             raise VerificationError(f"certificate {name!r} has no part in the signer's chain")
 
 

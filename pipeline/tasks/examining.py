@@ -123,8 +123,12 @@ def ticket(host: Host, path: str, other: str | None, anchors: str | None, *, as_
         found = tickets.verify_ticket(data, anchors_of(host, anchors).ticket_roots)
     except ReleaseError as error:
         raise VerificationError(error.message, where=path, remedy=error.remedy) from error
-    code = existing(other) if other else Path(path) if Path(path).is_dir() else None
-    proved = [(*one, tickets.covers(found, one[2])) for one in _code_hashes(host, code, anchors)]
+    carrier = Path(path) if Path(path).is_dir() or tickets.is_container(Path(path)) else None
+    code = existing(other) if other else carrier
+    proved = [
+        (where, arch, one.hash, tickets.covers(found, one.hash, one.type))
+        for where, arch, one in _code_hashes(host, code, anchors)
+    ]
     if as_json:
         hashes = [{"type": int(one.type), "hash": one.hash} for one in found.hashes]
         host.console.result(
@@ -149,7 +153,7 @@ def ticket(host: Host, path: str, other: str | None, anchors: str | None, *, as_
         for where, arch, cdhash, yes in proved:
             host.console.result(f"{where}: {arch}: {cdhash} {'is proved' if yes else 'is NOT in the ticket'}")
     if missing := [f"{where}: {arch}" for where, arch, _cdhash, yes in proved if not yes]:
-        raise VerificationError(f"the ticket does not name the slice {', '.join(missing)}", where=str(code))
+        raise VerificationError(f"the ticket does not name {', '.join(missing)}", where=str(code))
 
 
 def diff(host: Host, one: str, other: str, *, as_json: bool) -> None:
@@ -186,15 +190,22 @@ def _facts(path: Path) -> list[dict[str, Any]]:
         raise error.at(str(path)) from None
 
 
-def _code_hashes(host: Host, path: Path | None, anchors: str | None) -> list[tuple[str, str, str]]:
-    """Path, architecture and CDHash of every slice of a verified file, or of all signed code in a verified bundle."""
+def _code_hashes(host: Host, path: Path | None, anchors: str | None) -> list[tuple[str, str, tickets.TicketHash]]:
+    """Path, architecture and CDHash of every slice of a verified file, or of all signed code in a verified bundle; of a
+    package or a disk image its own hash."""
     if path is None:
         return []
+    if not path.is_dir() and tickets.is_container(path):
+        return [(str(path), "itself", one) for one in tickets.container_hashes(path)]
     verified = disk.verify_path(path, anchors=anchors_of(host, anchors))
     if not path.is_dir():
-        return [(str(path), one.arch, one.cdhash) for one in verified]
+        return [(str(path), one.arch, _sha256(one.cdhash)) for one in verified]
     found = disk.code_hashes(path).items()
-    return [(str(path / file), arch, cdhash) for file, slices in found for arch, cdhash in slices.items()]
+    return [(str(path / file), arch, _sha256(cdhash)) for file, slices in found for arch, cdhash in slices.items()]
+
+
+def _sha256(cdhash: str) -> tickets.TicketHash:
+    return tickets.TicketHash(type=tickets.HashType.SHA256, hash=cdhash)
 
 
 def _words(one: VerifiedSlice) -> str:

@@ -172,7 +172,7 @@ def thin(context: InvokeContext, path: str, arch: str, output: str, debug: bool 
     auto_shortflags=False,
     help={
         "path": "a bundle, dmg, pkg, or a ticket file, raw or in base64; `--path` can be left out",
-        "for_": "a file or bundle: which of its slices does the ticket prove?",
+        "for_": "a file, bundle, package or disk image: which of its slices does the ticket prove?",
     }
     | _ANCHORS
     | JSON
@@ -211,7 +211,7 @@ def staple(
     anchors: str | None = None,
     debug: bool = False,
 ) -> None:
-    """Give a bundle, a flat package or a signed disk image its ticket, and read it back."""
+    """Give a bundle, a flat package or a disk image its ticket, and read it back."""
     with command(context, debug=debug) as host:
         from pipeline.tasks import stapling
 

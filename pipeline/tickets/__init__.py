@@ -15,7 +15,14 @@ from pipeline.tickets.s8ch import (
     verify_coverage,
     verify_ticket,
 )
-from pipeline.tickets.staple import container_hashes, load_ticket, staple_bundle, staple_container, stapled_ticket
+from pipeline.tickets.staple import (
+    container_hashes,
+    is_container,
+    load_ticket,
+    staple_bundle,
+    staple_container,
+    stapled_ticket,
+)
 
 __all__ = [
     "APPLE_URL",
@@ -27,6 +34,7 @@ __all__ = [
     "build_ticket",
     "container_hashes",
     "covers",
+    "is_container",
     "load_ticket",
     "parse_ticket",
     "staple_bundle",

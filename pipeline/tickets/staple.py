@@ -49,14 +49,20 @@ def staple_bundle(
         raise StapleError("the ticket did not read back as it was written", where=str(place), remedy="staple again")
 
 
+def is_container(path: Path) -> bool:
+    """Is it a flat package or a disk image?"""
+    with refusals(path), path.open("rb") as stream:
+        return is_package(stream) or is_image(stream)
+
+
 def container_hashes(path: Path) -> tuple[TicketHash, ...]:
-    """The hashes by which a ticket names a flat package or a signed disk image; StapleError for what is neither."""
+    """The hashes by which a ticket names a flat package or a disk image; StapleError for what is neither."""
     hashes, _ = _container(path)
     return hashes
 
 
 def staple_container(files: Files, path: Path, output: Path, ticket: bytes, *, roots: Sequence[bytes]) -> None:
-    """Staple a ticket to a flat package or a signed disk image, if it is genuine and names it; `output` may be `path`.
+    """Staple a ticket to a flat package or a disk image, if it is genuine and names it; `output` may be `path`.
 
     It appears by one rename, and is read back. Raises StapleError for what is neither, and for another's ticket.
     """

@@ -136,3 +136,14 @@ def test_any_bytes_are_a_token_or_malformed(data: bytes) -> None:
     """The parser leaks no other exception."""
     with pytest.raises(MalformedFile):
         parse_token(data)
+
+
+def test_the_authoritys_other_signers_may_be_in_a_token() -> None:
+    """As in tokens of Apple's of 2013; not with a byte changed, which nothing would tell of."""
+    colleague = time_stamping().certificates[0]
+    assert colleague not in AUTHORITY.certificates
+    made = token(AUTHORITY, MESSAGE, certificates=(*AUTHORITY.certificates, colleague))
+    assert verify_token(made, MESSAGE, ROOTS).authority
+    changed = made.replace(colleague, colleague[:-1] + bytes([colleague[-1] ^ 1]))
+    with pytest.raises(VerificationError, match="has no part"):
+        verify_token(changed, MESSAGE, ROOTS)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from builders import images
 from builders.hosts import host_with
 from builders.submissions import signed_ticket
 from builders.workshop import Ran, Workshop
@@ -31,6 +32,11 @@ def staple(released: Workshop, path: Path, *words: str) -> Ran:
     return released.invoke_plain(
         "file.staple", str(path), "--anchors", str(released.outputs / "rehearsal" / "anchors"), *words
     )
+
+
+def proved(released: Workshop, path: Path, *words: str) -> Ran:
+    anchors = str(released.outputs / "rehearsal" / "anchors")
+    return released.invoke_plain("file.ticket", str(path), "--anchors", anchors, *words)
 
 
 def lookup(services: Rehearsal) -> list[str]:
@@ -89,9 +95,20 @@ def test_a_package_gets_its_ticket_from_a_file(released: Workshop) -> None:
     assert package.read_bytes().startswith(data)
 
 
-def test_an_unsigned_image_is_refused(released: Workshop) -> None:
-    """An image without a signature is named by no ticket: exit 8 before anybody is asked."""
-    image = released.folder / "tool.dmg"
-    image.write_bytes(bytes(1024) + struct.pack(">4sI", b"koly", 4) + bytes(504))
-    ran = staple(released, image, "--lookup", "http://127.0.0.1:9/")
-    assert (ran.code, "not signed" in ran.err) == (8, True)
+def test_an_unsigned_image_gets_its_ticket(released: Workshop) -> None:
+    """The notary takes an image that is not signed, and its ticket names that; another's ticket is refused: exit 8."""
+    image, ticket = released.folder / "tool.dmg", released.folder / "image.ticket"
+    image.write_bytes(images.unsigned())
+    ticket.write_bytes(signed_ticket(released.outputs, [(2, bytes(20))]))
+    ran = staple(released, image, "--ticket", str(ticket))
+    assert (ran.code, "does not name" in ran.err) == (8, True)
+    assert image.read_bytes() == images.unsigned()
+    ticket.write_bytes(signed_ticket(released.outputs, [(2, images.unsigned_cdhash())]))
+    ran = staple(released, image, "--ticket", str(ticket))
+    assert ran.code == 0, ran.err
+    assert stapled_ticket(image) == ticket.read_bytes()
+    assert "itself" in proved(released, image).out
+    other = released.folder / "other.dmg"
+    other.write_bytes(b"other" + images.unsigned())
+    not_named = proved(released, image, "--for", str(other))
+    assert (not_named.code, "does not name" in not_named.err) == (9, True)

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from builders import images
 from builders.clients import need
 from builders.ticket_keys import TicketKeys
 from cryptography import x509
@@ -197,43 +198,38 @@ def test_broken_records_are_told(tmp_path: Path, tail: bytes) -> None:
         stapled_ticket(package)
 
 
-def _koly(signature_at: int, signature_length: int) -> bytes:
-    trailer = bytearray(512)
-    struct.pack_into(">4sIIIQQQ", trailer, 0, b"koly", 4, 512, 1, 0, 0, 1024)
-    struct.pack_into(">QQ", trailer, 216, 1000, 24)  # the property list of an image ends where its signature begins
-    struct.pack_into(">QQ", trailer, 296, signature_at, signature_length)
-    return bytes(trailer)
-
-
-IMAGE = bytes(range(256)) * 4
-
-
 def test_an_image_keeps_its_ticket_in_its_signature(tmp_path: Path) -> None:
     """The ticket goes into slot 0x10002; data and other blobs stay, and the trailer tells the new length."""
     directory = struct.pack(">II", 0xFADE0C02, 16) + b"hashing!"
     signature = struct.pack(">III", 0xFADE0CC0, 36, 1) + struct.pack(">II", 0, 20) + directory
     image = tmp_path / "a.dmg"
-    image.write_bytes(IMAGE + signature + _koly(len(IMAGE), len(signature)))
+    image.write_bytes(images.DATA + signature + images.trailer(len(images.DATA), len(signature)))
     assert stapled_ticket(image) is None
     staple_image(Files(), image, image, OLDER)
     staple_image(Files(), image, image, TICKET)
     data = image.read_bytes()
     expected_length = 12 + 2 * 8 + len(directory) + 8 + len(TICKET)
-    assert data[:1024] == IMAGE
-    assert data[-512:] == _koly(1024, expected_length)
+    assert data[:1024] == images.DATA
+    assert data[-512:] == images.trailer(1024, expected_length)
     assert struct.unpack_from(">7I", data, 1024) == (0xFADE0CC0, expected_length, 2, 0, 28, 0x10002, 44)
     assert data[1024 + 28 : 1024 + 44] == directory
     assert data[1024 + 44 : -512] == struct.pack(">II", 0xFADE0B01, 8 + len(TICKET)) + TICKET
     assert stapled_ticket(image) == TICKET
 
 
-def test_an_unsigned_image_has_no_place(tmp_path: Path) -> None:
-    """An unsigned image has no ticket and gets none."""
+def test_an_unsigned_image_gets_a_signature_of_the_ticket_alone(tmp_path: Path) -> None:
+    """As published images have it that were notarized without being signed; their tickets name them all the same."""
     image = tmp_path / "a.dmg"
-    image.write_bytes(IMAGE + _koly(0, 0))
+    image.write_bytes(images.unsigned())
     assert stapled_ticket(image) is None
-    with pytest.raises(MalformedFile, match="not signed"):
-        staple_image(Files(), image, image, TICKET)
+    own = our_ticket(TicketHash(type=2, hash=images.unsigned_cdhash().hex()))
+    for _ in range(2):
+        staple_container(Files(), image, image, own, roots=[KEYS.root])
+        signature = struct.pack(">5I", 0xFADE0CC0, 28 + len(own), 1, 0x10002, 20)
+        signature += struct.pack(">2I", 0xFADE0B01, 8 + len(own)) + own
+        assert image.read_bytes() == images.DATA + signature + images.trailer(1024, len(signature))
+    with pytest.raises(StapleError, match="does not name"):
+        staple_container(Files(), image, image, our_ticket(TicketHash(type=2, hash="ab" * 20)), roots=[KEYS.root])
 
 
 # Header and compressed table of contents of a package, as xar(1) lays them out: 28 bytes, then the table.
@@ -265,10 +261,10 @@ def test_an_image_is_stapled_with_its_own_ticket(tmp_path: Path) -> None:
     directory = struct.pack(">2I", 0xFADE0C02, 44 + 2 + 32) + struct.pack(
         ">7I4BI", 0x20001, 2, 46, 44, 0, 1, 1024, 32, 2, 0, 0, 0
     )
-    directory += b"a\0" + hashlib.sha256(IMAGE).digest()
+    directory += b"a\0" + hashlib.sha256(images.DATA).digest()
     signature = struct.pack(">5I", 0xFADE0CC0, 20 + len(directory), 1, 0, 20) + directory
     image = tmp_path / "a.dmg"
-    image.write_bytes(IMAGE + signature + _koly(len(IMAGE), len(signature)))
+    image.write_bytes(images.DATA + signature + images.trailer(len(images.DATA), len(signature)))
     own = TicketHash(type=2, hash=hashlib.sha256(directory).hexdigest()[:40])
     staple_container(Files(), image, tmp_path / "b.dmg", our_ticket(own), roots=[KEYS.root])
     assert stapled_ticket(tmp_path / "b.dmg") == our_ticket_of(tmp_path / "b.dmg")
@@ -294,8 +290,8 @@ def test_another_file_is_no_container(tmp_path: Path) -> None:
 def test_damaged_images_raise_nothing_else(tmp_path: Path, noise: bytes, at: int, length: int) -> None:
     """Whatever a disk image's trailer and signature say, reading it gives an answer or one of our errors."""
     image = tmp_path / "a.dmg"
-    body = IMAGE + struct.pack(">I", 0xFADE0CC0) + noise
-    image.write_bytes(body + _koly(1024 if at % 2 else at, len(body) - 1024 if at % 2 else length))
+    body = images.DATA + struct.pack(">I", 0xFADE0CC0) + noise
+    image.write_bytes(body + images.trailer(1024 if at % 2 else at, len(body) - 1024 if at % 2 else length))
     with suppress(MalformedFile):
         assert stapled_ticket(image) is None
 
@@ -305,7 +301,7 @@ def test_rcodesign_reads_a_stapled_image(tmp_path: Path) -> None:
     """An image signed by rcodesign keeps a signature that rcodesign reads, with the ticket's slot in it."""
     rcodesign = need("rcodesign")
     image = tmp_path / "a.dmg"
-    image.write_bytes(IMAGE + _koly(0, 0))
+    image.write_bytes(images.DATA + images.trailer(0, 0))
     subprocess.run([rcodesign, "sign", image], check=True, capture_output=True)
     staple_image(Files(), image, image, TICKET)
     shown = subprocess.run(
