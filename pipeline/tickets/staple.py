@@ -51,7 +51,7 @@ def staple_bundle(
 
 def is_container(path: Path) -> bool:
     """Is it a flat package or a disk image?"""
-    with refusals(path), path.open("rb") as stream:
+    with open_regular(path) as stream:
         return is_package(stream) or is_image(stream)
 
 

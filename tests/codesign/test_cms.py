@@ -207,7 +207,7 @@ def test_a_signature_over_the_directory_itself(digest: str, tmp_path: Path) -> N
     found = verify_cms(made, TWO[:1], chain.anchors)
     assert (found.signing_time, found.timestamp, found.team) == (None, None, "ABCDE12345")
     with pytest.raises(VerificationError, match="does not hold"):
-        verify_cms(made, [directory(HashType.SHA1, team=None)], chain.anchors)
+        verify_cms(made, [one_page(HashType.SHA1, team=None)], chain.anchors)
     with pytest.raises(VerificationError, match="nothing in it vouches for the alternate"):
         verify_cms(made, TWO, chain.anchors)
     data = parse_cms(made)
@@ -221,9 +221,9 @@ def test_an_authority_that_the_signature_leaves_out_is_known() -> None:
     data = parse_cms(signed(chain))
     alone = build_signed_data(replace(data, certificates=chain.certificates[:1]))
     with pytest.raises(VerificationError, match="the chain ends at 'Developer ID Application"):
-        verify_cms(alone, [directory()], chain.anchors)
+        verify_cms(alone, [one_page()], chain.anchors)
     knowing = replace(chain.anchors, timestamp_roots=AUTHORITY.anchors.roots, intermediates=chain.certificates[1:2])
-    assert verify_cms(alone, [directory()], knowing).chain == chain.certificates
+    assert verify_cms(alone, [one_page()], knowing).chain == chain.certificates
     assert set(APPLE_ANCHORS.intermediates) == set(APPLE_INTERMEDIATES)
 
 
