@@ -8,7 +8,7 @@ from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
-from pipeline.errors import ConfigurationError
+from pipeline.errors import ConfigurationError, NotSupported
 from pipeline.launchd import Installation
 
 
@@ -188,6 +188,14 @@ class Configuration:
         """Raises the first of what is not ready."""
         for error in self.unready:
             raise error
+
+    @property
+    def identity(self) -> str | None:
+        """What all products are signed with, as [sign] names it. Raises NotSupported where they differ."""
+        named = {product.sign.identity for product in self.products}
+        if len(named) != 1:
+            raise NotSupported("products of one release with different identities", where="[sign] identity")
+        return named.pop()
 
     @property
     def folder(self) -> Path:

@@ -39,7 +39,16 @@ class Secrets:
             ) from error
         return self._redact.register(Secret(text)) if text is not None else None
 
+    def get_or_ask(self, name: str, prompt: str) -> Secret:
+        """The secret kept under `name`; where none is, or the host has no keyring, as `ask`."""
+        try:
+            kept = self.get(name)
+        except CredentialsError:
+            kept = None
+        return kept or self.ask(prompt)
+
     def put(self, name: str, secret: Secret) -> None:
+        """Keep a secret under `name`. Raises CredentialsError where the host has no usable keyring."""
         import keyring
         import keyring.errors
 
@@ -53,6 +62,7 @@ class Secrets:
             ) from error
 
     def delete(self, name: str) -> None:
+        """Raises CredentialsError where nothing is kept under `name`."""
         import keyring
         import keyring.errors
 

@@ -30,6 +30,11 @@ _PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 _CARRIED = (*APPLE_INTERMEDIATES, *APPLE_ROOTS)
 
 
+def is_closed(data: bytes) -> bool:
+    """Does a file of keys want a password? A .p12 always does, PEM texts where the key in them is encrypted."""
+    return b"-----BEGIN " not in data or b"ENCRYPTED" in data
+
+
 def load_identity(data: bytes, password: Secret | None = None, *, carried: Collection[bytes] = _CARRIED) -> Identity:
     """An identity of one file, whichever kind it is: a .p12, or PEM texts of certificates and key together."""
     if b"-----BEGIN " in data:

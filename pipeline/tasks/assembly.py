@@ -9,8 +9,9 @@ from pathlib import Path
 from pipeline import config, provenance
 from pipeline.checkout import checkout_facts, source_key
 from pipeline.config.products import IDENTITY_FILES
-from pipeline.errors import ConfigurationError, CredentialsError, NotSupported, ReleaseError
+from pipeline.errors import ConfigurationError, ReleaseError
 from pipeline.host import Host
+from pipeline.identity import APPLE_ANCHORS, is_closed
 from pipeline.journal import Journal
 from pipeline.model import Configuration, Plan, World
 from pipeline.redact import Secret
@@ -69,20 +70,15 @@ def provenance_signer(host: Host, configuration: Configuration) -> provenance.Si
         return None
     configuration.demand_ready()
     data = host.files.read(path)
-    closed = b"ENCRYPTED" in data or b"-----BEGIN " not in data
     try:
-        return provenance.load_signer(data, password_of(host, path, "provenance") if closed else None)
+        return provenance.load_signer(data, _password(host, path) if is_closed(data) else None)
     except ReleaseError as error:
         raise error.at(str(path)) from None
 
 
-def password_of(host: Host, path: Path, purpose: str) -> Secret:
-    """From the keyring, kept under purpose and file name; else asked for, or the first line of standard input."""
-    try:
-        kept = host.secrets.get(f"{purpose}:{path.name}")
-    except CredentialsError:  # a headless host without a keyring
-        kept = None
-    return kept or host.secrets.ask(f"password of {path.name}")
+def _password(host: Host, path: Path) -> Secret:
+    """Of the provenance's key."""
+    return host.secrets.get_or_ask(f"provenance:{path.name}", f"password of {path.name}")
 
 
 def announce(host: Host, configuration: Configuration, plan: Plan) -> None:
@@ -145,10 +141,7 @@ def _toolchain(host: Host, configuration: Configuration, stack: ExitStack, recor
 
 def _keychain_identity(configuration: Configuration) -> str | None:
     """What [sign] identity names in the keychains; a file, which a rehearsal may name, is none of them."""
-    named = {product.sign.identity for product in configuration.products}
-    if len(named) != 1:
-        raise NotSupported("products of one release with different identities", where="[sign] identity")
-    name = named.pop()
+    name = configuration.identity
     return None if name is None or name.lower().endswith(IDENTITY_FILES) else name
 
 
@@ -161,8 +154,6 @@ def _services(host: Host, configuration: Configuration, stack: ExitStack) -> Cal
         return stack.enter_context(Rehearsal(configuration.folder / "rehearsal", host)).services
 
     def local() -> Services:
-        from pipeline.identity import APPLE_ANCHORS
-
         return Services(
             identity=None, anchors=APPLE_ANCHORS, timestamp_url=None, tickets_url=None, notary=None, credentials=None
         )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from pipeline import identity as identities
 from pipeline import notary, tickets, timestamps
 from pipeline.codesign.cms import Identity
-from pipeline.errors import ConfigurationError, CredentialsError, NotSupported, ReleaseError
+from pipeline.errors import CredentialsError
 from pipeline.host import Host
 from pipeline.model import Configuration
-from pipeline.redact import Secret
+from pipeline.tasks.identities import opened
 from pipeline.toolchain.services import Services
 
 
@@ -56,36 +57,10 @@ def _kept(host: Host) -> tuple[str, ...]:
 
 
 def _identity(host: Host, configuration: Configuration) -> Identity:
-    named = {product.sign.identity for product in configuration.products}
-    if len(named) != 1:
-        raise NotSupported("products of one release with different identities", where="[sign] identity")
-    name = named.pop()
-    if name is None:
-        raise CredentialsError("no identity to sign with", where="[sign] identity")
-    path = configuration.path.parent / name
-    if path.suffix.lower() not in (".p12", ".pfx", ".pem"):
-        raise ConfigurationError(
-            f"{name}: the portable toolchain signs with a .p12 or a .pem",
-            where="[sign] identity",
-            remedy="export the Developer ID identity, or release on a Mac",
-        )
-    data = host.files.read(path)
-    try:
-        if path.suffix.lower() == ".pem":
-            encrypted = b"ENCRYPTED" in data
-            return identities.load_pem(data, data, _password(host, path) if encrypted else None)
-        return identities.load_p12(data, _password(host, path))
-    except ReleaseError as error:
-        raise error.at(str(path)) from None
-
-
-def _password(host: Host, path: Path) -> Secret:
-    """From the keyring, kept under the file's name; else asked for, or the first line of standard input."""
-    try:
-        kept = host.secrets.get(f"identity:{path.name}")
-    except CredentialsError:  # a headless host without a keyring
-        kept = None
-    return kept or host.secrets.ask(f"password of {path.name}")
+    assert configuration.identity is not None, "no configuration of a real release is without it"
+    path = Path(configuration.identity)
+    password = partial(host.secrets.get_or_ask, f"identity:{path.name}", f"password of {path.name}")
+    return opened(host, host.files.read(path), str(path), password)
 
 
 def _credentials(host: Host, configuration: Configuration) -> notary.NotaryCredentials:

@@ -22,6 +22,7 @@ from pipeline.codesign.verified import VerifiedSlice
 from pipeline.config.app import PRESERVE
 from pipeline.errors import ConfigurationError, MalformedFile, ReleaseError
 from pipeline.host import Host
+from pipeline.tasks.identities import opened
 from pipeline.timestamps import TimestampClient
 
 
@@ -173,10 +174,7 @@ def anchors_of(host: Host, folder: str | None) -> Anchors:
 
 def _identity(host: Host, path: Path) -> Identity:
     data = host.files.read(existing(str(path)), piped=True)
-    if b"-----BEGIN" not in data:
-        return identity.load_p12(data, host.secrets.ask(f"password of {path.name}"))
-    secret = host.secrets.ask(f"password of {path.name}") if b"ENCRYPTED" in data else None
-    return identity.load_pem(data, data, secret)
+    return opened(host, data, str(path), partial(host.secrets.ask, f"password of {path.name}"))
 
 
 def _flags(wish: Wish, *, ad_hoc: bool) -> Flags | None:

@@ -21,7 +21,7 @@ import asn1crypto.x509
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from pipeline.codesign.certificates import Anchors
@@ -50,6 +50,13 @@ class Chain:
     @property
     def identity(self) -> Identity:
         return Identity(chain=self.certificates, sign=self.sign)
+
+    @property
+    def pem(self) -> bytes:
+        """Certificates and key in one file, which is not encrypted."""
+        certificates = [x509.load_der_x509_certificate(one) for one in self.certificates]
+        own = self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        return b"".join(one.public_bytes(Encoding.PEM) for one in certificates) + own
 
     @property
     def anchors(self) -> Anchors:

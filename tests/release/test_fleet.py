@@ -7,10 +7,12 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from builders.chain import developer_id
 from builders.workshop import Ran, Workshop, new_workshop
 
 ARCHITECTURES = ("x86_64", "arm64")
@@ -206,6 +208,21 @@ def test_keys_that_are_none_stop_a_real_release_before_its_build(third: Workshop
     ran = third.invoke("release", "--allow-dirty")
     assert ran.code in (2, 10)
     assert "identity.pem" in ran.err
+    assert not (third.outputs / "unsigned").exists()
+
+
+def test_an_identity_that_has_ended_stops_a_real_release_before_its_build(third: Workshop) -> None:
+    """Nobody would take what it signs: exit 10 with the day, and nothing is compiled."""
+    third.configure(world="real", more=_REAL.partition("[provenance]")[0])
+    (third.folder / "bin").mkdir()
+    ended = developer_id(not_before=datetime(2019, 1, 1, tzinfo=UTC), not_after=datetime(2024, 3, 1, tzinfo=UTC))
+    for name, text in (("identity.pem", ended.pem), ("notary.json", b"{}")):
+        (third.folder / "bin" / name).write_bytes(text)
+        (third.folder / "bin" / name).chmod(0o600)
+    ran = third.invoke("release", "--allow-dirty")
+    assert ran.code == 10
+    assert "identity.pem: certificate" in ran.err
+    assert "expired on 2024-03-01" in ran.err
     assert not (third.outputs / "unsigned").exists()
 
 
