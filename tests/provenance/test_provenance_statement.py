@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from pipeline import manifest, provenance
 from pipeline.audit import audit
 from pipeline.errors import CredentialsError, MalformedFile, VerificationError
 from pipeline.host import system_host
-from pipeline.journal import verify_chain
+from pipeline.journal import Journal, verify_chain
 from pipeline.redact import Secret
 
 KEYS: dict[str, ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey] = {
@@ -52,10 +53,19 @@ def public_pem(kind: str) -> bytes:
     return KEYS[kind].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
-def attested(folder: Path, by: str | provenance.Signer | None = None) -> Path:
-    """A finished run whose manifest names its provenance, signed with that kind of key, or by that signer."""
+def attested(
+    folder: Path, by: str | provenance.Signer | None = None, *, before: Sequence[tuple[str, str]] = ()
+) -> Path:
+    """A finished run whose manifest names its provenance, signed with that kind of key, or by that signer.
+
+    `before`: events of stages in a run of their own, which did not finish.
+    """
     signer = provenance.load_signer(private_pem(by)) if isinstance(by, str) else by
     new_outputs(folder)
+    host = system_host()
+    log = Journal(host.files, host.clock, folder / "audit.jsonl", run="unfinished", redact=host.redact)
+    for event, stage in before:
+        log.record(event, stage=stage)
     artifacts = [manifest.artifact_from_json(one) for one in manifest_of(folder)["artifacts"]]
     named = {"statement": provenance.STATEMENT, "key": signer.key_id if signer else None}
     finish_run(folder, 2, artifacts, provenance=named, source_epoch=5, tools={"python": "3.11.7", "lief": "absent"})
@@ -84,7 +94,18 @@ def test_it_is_valid_by_the_official_schemas(tmp_path: Path) -> None:
     definition = document["predicate"]["buildDefinition"]
     assert definition["resolvedDependencies"][0]["digest"] == {"gitCommit": "c0ffee"}
     assert [one["name"] for one in definition["resolvedDependencies"]] == ["source", "python"]
+    assert definition["internalParameters"] == {"toolchain": "portable", "doubles": False}
     assert document["predicate"]["runDetails"]["metadata"]["invocationId"] == "run2"
+
+
+def test_it_began_with_the_first_stage_that_counts(tmp_path: Path) -> None:
+    """The build of an earlier run is a part of it; a stage that failed there, and one that it did anew, are not."""
+    before = [("began", "sign"), ("began", "build"), ("done", "build"), ("began", "build"), ("done", "build")]
+    folder = attested(tmp_path / "macos", before=before)
+    entries = verify_chain((folder / "audit.jsonl").read_bytes())
+    times = [one.time for one in entries if one.run == "unfinished"]
+    metadata = json.loads((folder / "provenance.json").read_bytes())["predicate"]["runDetails"]["metadata"]
+    assert (metadata["startedOn"], metadata["finishedOn"]) == (times[3], entries[-1].time)
 
 
 def test_its_newest_line_is_the_logs(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from pipeline.codesign.verified import VerifiedSlice
-from pipeline.errors import ServiceUnavailable, SigningError, VerificationError
+from pipeline.errors import SigningError, VerificationError
 from pipeline.host import Completed
 from pipeline.toolchain.apple.texts import refusal
 from pipeline.toolchain.apple.tools import Tools, text_of
@@ -73,7 +73,6 @@ def sign(tools: Tools, path: Path, signing: Signing, pauses: tuple[timedelta, ..
             raise found.error
         tools.host.console.say(f"codesign: no time stamp for {where}; trying again in {pause.total_seconds():g} s")
         tools.host.clock.sleep(pause)
-    raise ServiceUnavailable("codesign was not tried", where=where)
 
 
 def verify(tools: Tools, path: Path, archs: tuple[str, ...], where: str) -> None:
