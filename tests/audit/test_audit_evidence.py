@@ -48,6 +48,7 @@ def test_a_true_folder_tells_its_story(outputs: Path) -> None:
         ("run2", ("package",), "finished 26.1121.0002"),
     ]
     assert report.earlier == ("26.1121.0001.json",)
+    assert report.doubles is False
     text = report.to_text()
     for words in ("LOCAL", "c0ffee", "6 lines, 2 runs", report.head, "run run1", "dist/tool.tar", "lists tool.tar"):
         assert words in text
@@ -185,6 +186,12 @@ def pipe_instead(path: Path) -> None:
         (lambda folder: link_elsewhere(folder / "audit.jsonl"), "audit.jsonl", "a symbolic link"),
         (lambda folder: link_elsewhere(folder / "release.json"), "release.json", "a symbolic link"),
         (lambda folder: link_elsewhere(folder / "history"), "history", "a symbolic link"),
+        (lambda folder: (folder / "history/folder").mkdir(), "history/folder", "is not a file"),
+        (
+            lambda folder: link_elsewhere(folder / "history/26.1121.0001.json"),
+            "history/26.1121.0001.json",
+            "is not a file",
+        ),
         (lambda folder: (folder / "dist/added").write_bytes(b""), "dist/added", "not part of the release"),
         (lambda folder: (folder / "dist/link").symlink_to("/"), "dist/link", "not part of the release"),
         (lambda folder: (folder / "universal").symlink_to("/"), "universal", "not part of the release"),

@@ -2,8 +2,9 @@
 
 It refuses what launchd refuses: a job that others can write, a label that is loaded, a program that is not there. Users
 whose sessions exist are the names in `ROOT/sessions/`; a program whose SHA-256 is a name in `ROOT/dying/` does
-not stay up; a label that is a name in `ROOT/refused/` is not taken. Exit codes and messages are launchctl's as they are
-commonly known; none was captured on a Mac for this.
+not stay up; a label that is a name in `ROOT/refused/` is not taken, one in `ROOT/disabled/` not until it is enabled;
+one in `ROOT/lingering/` is still there when launchd is first asked after its bootout. Exit codes and messages are
+launchctl's as they are commonly known; none was captured on a Mac for this.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ def put(root: Path, *users: int) -> None:
     """Place the double below `root`, with sessions for these users."""
     (root / "bin").mkdir(parents=True)
     (root / "dying").mkdir()
-    (root / "refused").mkdir()
-    (root / "sessions").mkdir()
+    for levers in ("refused", "disabled", "lingering", "sessions"):
+        (root / levers).mkdir()
     for user in users:
         (root / "sessions" / str(user)).touch()
     program = root / "bin" / "launchctl"
@@ -42,10 +43,15 @@ def main(root: Path, verb: str, *words: str) -> int:
     if verb == "print":
         return show(root, jobs, words[0])
     if verb == "enable":
+        (root / "disabled" / words[0].rpartition("/")[2]).unlink(missing_ok=True)
         return 0
     if verb == "bootout":
-        if jobs.pop(words[0], None) is None:
+        if words[0] not in jobs:
             return said(3, "Boot-out failed: 3: No such process")
+        if (root / "lingering" / words[0].rpartition("/")[2]).exists():
+            jobs[words[0]]["state"] = "SIGTERMed"
+        else:
+            del jobs[words[0]]
     elif verb == "bootstrap":
         code = bootstrap(root, jobs, *words)
         if code:
@@ -63,6 +69,8 @@ def bootstrap(root: Path, jobs: dict[str, dict[str, Any]], domain: str, path: st
         return said(125, "Bootstrap failed: 125: Domain does not support specified action")
     job = plistlib.loads(Path(path).read_bytes())
     target = f"{domain}/{job['Label']}"
+    if (root / "disabled" / job["Label"]).exists():
+        return said(119, "Bootstrap failed: 119: Service is disabled")
     program = root / job["ProgramArguments"][0].lstrip("/")
     if target in jobs or not program.is_file() or (root / "refused" / job["Label"]).exists():
         return said(5, "Bootstrap failed: 5: Input/output error")
@@ -82,6 +90,8 @@ def show(root: Path, jobs: dict[str, dict[str, Any]], target: str) -> int:
         job = jobs[target]
         print(f"{target} = {{\n\tactive count = 1\n\tpath = {job['path']}\n\tstate = {job['state']}\n")
         print(f"\tprogram = {job['program']}\n\targuments = {{\n\t\t{job['program']}\n\t}}\n}}")
+        if job["state"] == "SIGTERMed":
+            (root / "launchd.json").write_text(json.dumps({one: jobs[one] for one in jobs if one != target}))
         return 0
     if target.count("/") < 2 and "/" in target and has_session(root, target) and not target.startswith("system/"):
         print(f"{target} = {{\n\ttype = user login\n}}")

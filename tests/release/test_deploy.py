@@ -115,6 +115,20 @@ def test_a_binary_that_does_not_stay_up_is_rolled_back(carrying: Workshop, root:
     assert {job["sha256"] for job in jobs.values()} == {older}
 
 
+def test_a_disabled_job_is_enabled_and_a_slow_one_waited_for(carrying: Workshop, root: Path) -> None:
+    """A daemon that somebody disabled by hand runs again; one that takes its time to end is not started over itself."""
+    install_older(carrying, root)
+    for lever in ("disabled", "lingering"):
+        (root / lever / "acmemesh").touch()
+    now = {"NOW": datetime.now(UTC).isoformat()}
+    words = ("--root", str(root), "--user", str(USER))
+    ran = carrying.invoke("deploy.install", *words, lever=_STANDING_CLOCK, environment=now)
+    assert ran.code == 0, ran.err
+    jobs = launchctl.loaded(root)
+    assert set(jobs) == TARGETS
+    assert {job["sha256"] for job in jobs.values()} == {digest(root / PROGRAM)}
+
+
 def test_a_binary_that_was_changed_is_rolled_back(carrying: Workshop, root: Path, tmp_path: Path) -> None:
     """One changed byte of the release's binary: its signature does not hold, and the old one runs again."""
     older = install_older(carrying, root)
