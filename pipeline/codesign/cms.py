@@ -174,6 +174,8 @@ def verify_cms(
     token = _verify_timestamp(data, anchors)
     signing_time = _signing_time(data)
     moment = token.time if token else at or signing_time
+    if token is None and at is None and signing_time is not None:
+        not_judged.append("when it was signed: without a time stamp, that is the signer's own word")
     if moment is None:
         not_judged.append("validity of the certificates in time: neither time stamp nor signing time")
     chain = order_chain(leaf, (*data.certificates, *anchors.intermediates, *anchors.roots))

@@ -20,7 +20,10 @@ _DEEPEST_GROUP = 20
 _MOST_STATES = 10_000
 # RE_DUP_MAX of <limits.h>.
 _MOST_REPEATS = 255
-_MOST_CACHED = 2_000
+# In states, of all positions that are kept together. Apple's rules need some 400, whatever the bundle.
+_MOST_CACHED = 500_000
+# States left by a byte, over all paths, each time that is not known already: some 4,000 with Apple's rules.
+_MOST_STEPS = 3_000_000
 
 _ANY = (1 << 256) - 1
 # <ctype.h> in the C locale.
@@ -65,6 +68,7 @@ class PatternSet:
         self._states = machine.states
         self._starts = tuple(starts)
         self._cache: dict[frozenset[int], _Position] = {}
+        self._cached = self._steps = 0
         self._first = _Position(states=self._closure(self._starts, at_start=True))
 
     def matching(self, path: str) -> frozenset[int]:
@@ -78,6 +82,9 @@ class PatternSet:
         return current.matched
 
     def _step(self, current: _Position, byte: int) -> _Position:
+        self._steps += len(current.states)
+        if self._steps > _MOST_STEPS:
+            raise MalformedFile("the patterns of the resource rules take too long to be matched")
         reached = []
         for number in current.states:
             state = self._states[number]
@@ -89,11 +96,13 @@ class PatternSet:
         following = self._cache.get(states)
         if following is None:
             # A hostile set of patterns has more positions than are worth keeping.
-            if len(self._cache) >= _MOST_CACHED:
+            if self._cached >= _MOST_CACHED:
                 self._cache.clear()
+                self._cached = 0
                 self._first.next.clear()
                 current.next.clear()
             following = self._cache[states] = _Position(states=states)
+            self._cached += len(states)
         current.next[byte] = following
         return following
 

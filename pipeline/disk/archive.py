@@ -6,19 +6,37 @@ Unix modes in the external attributes (APPNOTE.TXT 4.4.15), a symlink as an entr
 
 from __future__ import annotations
 
+import errno
+import lzma
 import os
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.errors import HostRefused, MalformedFile, VerificationError
 from pipeline.host import Files
+from pipeline.host.files import refused
 
 _BLOCK = 1024 * 1024
 _UNIX = 3
+# Memory: a dictionary of lzma's has the size that the archive says.
+_STUMBLES = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    IndexError,
+    MemoryError,
+)
 # Zip dates begin in 1980 and end in 2107 (two-byte DOS years).
 _FIRST, _LAST = datetime(1980, 1, 1, tzinfo=UTC), datetime(2107, 12, 31, 23, 59, 58, tzinfo=UTC)
 
@@ -98,15 +116,36 @@ def demand_members(
         if entry not in without
     }
     try:
-        with zipfile.ZipFile(archive) as opened:
+        with unpacking(archive), zipfile.ZipFile(archive) as opened:
             found = {entry.filename: entry for entry in opened.infolist()}
+            if len(found) != len(opened.infolist()):
+                raise VerificationError("holds two entries of one name", where=name)
+            if any(entry.extra for entry in opened.infolist() if entry.file_size < zipfile.ZIP64_LIMIT):
+                raise VerificationError(
+                    "holds an entry with an extra field, which can give it another name", where=name
+                )
             if difference := sorted(found.keys() ^ expected.keys()):
                 raise VerificationError(f"{difference[0]} is in the archive or on disk, not in both", where=name)
             for entry, path in expected.items():
                 if not _is_same(opened, found[entry], path):
                     raise VerificationError(f"{entry} differs from {path.name} on disk", where=name)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise VerificationError(f"cannot be unpacked: {error}", where=name) from error
+    except MalformedFile as error:
+        raise VerificationError(error.message, where=name) from error
+
+
+@contextmanager
+def unpacking(path: Path) -> Iterator[None]:
+    """Turns what zipfile and its decompressors stumble over in a damaged archive into MalformedFile."""
+    try:
+        yield
+    except OSError as error:
+        # bz2 has no other word for bad data; and an archive can send us to before its beginning.
+        if error.errno not in (None, errno.EINVAL):
+            raise refused(error, error.filename or path) from error
+        raise MalformedFile(f"not an archive that can be read ({error})", where=str(path)) from error
+    except _STUMBLES as error:
+        told = str(error) or type(error).__name__
+        raise MalformedFile(f"not an archive that can be read ({told})", where=str(path)) from error
 
 
 def _is_same(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> bool:
@@ -114,7 +153,8 @@ def _is_same(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> bo
     if entry.is_dir():
         return True
     if path.is_symlink():
-        return stat.S_ISLNK(mode) and archive.read(entry) == os.fsencode(path.readlink())
+        target = os.fsencode(path.readlink())
+        return stat.S_ISLNK(mode) and entry.file_size == len(target) and archive.read(entry) == target
     if not stat.S_ISREG(mode) or bool(mode & stat.S_IXUSR) != bool(path.stat().st_mode & stat.S_IXUSR):
         return False
     with archive.open(entry) as inside, path.open("rb") as outside:

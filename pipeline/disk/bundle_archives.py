@@ -11,8 +11,8 @@ import hashlib
 import os
 import stat
 import zipfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -20,10 +20,10 @@ from typing import IO
 
 from pipeline.codesign.signature import read_signature
 from pipeline.codesign.tree import EntryKind, Tree, join
+from pipeline.disk.archive import unpacking
 from pipeline.disk.tree import FolderTree
 from pipeline.errors import MalformedFile, NotSupported
 from pipeline.host import Files
-from pipeline.host.files import refusals
 from pipeline.macho import BytesSource, is_macho, read_slices
 
 SignMember = Callable[[Path, str], None]
@@ -41,6 +41,8 @@ _BLOCK = 1024 * 1024
 _MOST_MEMBERS = 200_000
 # Code of a gigabyte does not come in an archive; a member that claims it is there to fill the disk.
 _LARGEST_CODE = 1024 * 1024 * 1024
+# Nor four of all archives of a bundle together: members can lie over each other, so that few bytes claim to be many.
+_MOST_CODE = 4 * _LARGEST_CODE
 _MOST_TOLD = 5
 
 
@@ -98,10 +100,12 @@ def archived_code_hashes(bundle: Path) -> dict[str, dict[str, str]]:
     Slices without a signature, and archives that cannot be looked into, are left out; nothing is verified.
     """
     hashes: dict[str, dict[str, str]] = {}
+    left = _MOST_CODE
     for path in archives_in(FolderTree(bundle)):
         with suppress(MalformedFile), _opened(bundle / path) as archive:
             for member in archive.infolist():
-                if _is_code(_start(archive, member)) and member.file_size <= _LARGEST_CODE:
+                if _is_code(_start(archive, member)) and member.file_size <= min(left, _LARGEST_CODE):
+                    left -= member.file_size
                     slices = read_slices(BytesSource(archive.read(member)))
                     signatures = {one.arch: read_signature(one) for one in slices}
                     hashes[f"{path}!/{member.filename}"] = {
@@ -137,7 +141,7 @@ def sign_archive(files: Files, path: Path, output: Path, sign: SignMember) -> tu
                     sign(place, member.filename)
                     signed[member.filename] = place
             if signed:
-                _check_rewritable(path, archive)
+                _check_rewritable(path, archive, signed)
             with files.create(output, stat.S_IMODE(path.stat().st_mode)) as target:
                 _rewrite(archive, signed, target)
     finally:
@@ -147,14 +151,10 @@ def sign_archive(files: Files, path: Path, output: Path, sign: SignMember) -> tu
 
 @contextmanager
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    """What zipfile stumbles over in a damaged archive comes out as it is; all of it means the same."""
-    try:
-        with refusals(path), zipfile.ZipFile(path) as archive:
-            if len(archive.infolist()) > _MOST_MEMBERS:
-                raise MalformedFile(f"an archive of {len(archive.infolist())} members", where=str(path))
-            yield archive
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
-        raise MalformedFile(f"not an archive that can be read ({error})", where=str(path)) from error
+    with unpacking(path), zipfile.ZipFile(path) as archive:
+        if len(archive.infolist()) > _MOST_MEMBERS:
+            raise MalformedFile(f"an archive of {len(archive.infolist())} members", where=str(path))
+        yield archive
 
 
 def _start(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
@@ -168,13 +168,17 @@ def _is_code(start: bytes) -> bool:
     return len(start) == _MAGIC_SIZE and is_macho(start)
 
 
-def _check_rewritable(path: Path, archive: zipfile.ZipFile) -> None:
+def _check_rewritable(path: Path, archive: zipfile.ZipFile, signed: Collection[str]) -> None:
     with path.open("rb") as stream:
         if stream.read(len(_JMOD)) == _JMOD:
             raise NotSupported(
                 "code in a jmod cannot be signed in place: sign it before jmod packs it", where=str(path)
             )
-    for name in archive.namelist():
+    names = Counter(archive.namelist())
+    for name in signed:
+        if names[name] > 1:
+            raise MalformedFile("two members of this name, of which one is code", where=f"{path}!/{name}")
+    for name in names:
         folder, _, last = name.upper().rpartition("/")
         if folder == "META-INF" and last.endswith((".SF", ".RSA", ".DSA", ".EC")):
             raise NotSupported(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 # The largest answer that any service we call has a reason to give: a notary log of some thousand issues is about 2 MB.
 LARGEST_ANSWER = 64 * 1024 * 1024
+# That largest answer over a line of a megabit a second takes nine minutes.
+LONGEST_ANSWER = timedelta(minutes=15)
+_REMEDY = "check the network and run again"
 _BLOCK = 1024 * 1024
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # No proxy of the environment's, whatever NO_PROXY says: a rehearsal's services are on no other machine.
@@ -54,8 +58,10 @@ class Upload:
 
 
 class Http:
-    def __init__(self, *, observe: Observer = nobody) -> None:
+    def __init__(self, *, observe: Observer = nobody, longest: timedelta = LONGEST_ANSWER) -> None:
+        """`longest`: the time that a whole answer may take, however many pieces it comes in."""
         self._observe = observe
+        self._longest = longest
         self._session: requests.Session | None = None
 
     def _open(self) -> requests.Session:
@@ -77,13 +83,18 @@ class Http:
     ) -> Response:
         """Send one request and read the whole answer, whatever its status.
 
-        Raises ServiceUnavailable where no whole answer came: refused, cut, timed out, TLS, larger than LARGEST_ANSWER.
-        `timeout` bounds the connection and each silence, not the whole. Nothing of the URL but scheme and host
-        enters a message: addresses can be pre-signed.
+        Raises ServiceUnavailable where no whole answer came: refused, cut, timed out, TLS, larger than LARGEST_ANSWER;
+        or where what another service told us makes no request: an address, a header's text.
+        `timeout` bounds the connection and each silence. Nothing of the URL but scheme and host enters a message:
+        addresses can be pre-signed.
         """
         import requests
+        from urllib3.exceptions import HTTPError
 
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            raise ServiceUnavailable("an address that is none") from None
         place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         self._observe("http", f"{method} {place}{parts.path}")
         sent = dict(headers or {})
@@ -91,6 +102,7 @@ class Http:
             sent["Content-Length"] = str(len(body))
         # Without an auth of ours, requests would take one from ~/.netrc.
         no_auth: Callable[[requests.PreparedRequest], requests.PreparedRequest] = lambda request: request  # noqa: E731
+        began = time.monotonic()
         try:
             with self._open().request(
                 method,
@@ -104,17 +116,20 @@ class Http:
                 auth=no_auth,
             ) as answer:
                 received = bytearray()
-                for block in answer.iter_content(_BLOCK):
+                # What has come, however little: who sends a byte a minute must not keep us.
+                while block := answer.raw.read1(_BLOCK, decode_content=True):
                     received += block
                     if len(received) > LARGEST_ANSWER:
                         raise ServiceUnavailable(f"answer larger than {LARGEST_ANSWER} bytes", where=place)
+                    if time.monotonic() - began > self._longest.total_seconds():
+                        raise ServiceUnavailable(
+                            f"no answer (not whole after {self._longest})", where=place, remedy=_REMEDY
+                        )
                 lower = {name.lower(): value for name, value in answer.headers.items()}
                 return Response(status=answer.status_code, headers=lower, body=bytes(received))
-        except (requests.RequestException, OSError) as error:
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             # Without the library's own words, not even in a traceback: they hold the whole address.
-            raise ServiceUnavailable(
-                f"no answer ({_reason(error)})", where=place, remedy="check the network and run again"
-            ) from None
+            raise ServiceUnavailable(f"no answer ({_reason(error)})", where=place, remedy=_REMEDY) from None
 
 
 def _reason(error: BaseException) -> str:

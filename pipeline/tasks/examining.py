@@ -129,6 +129,8 @@ def ticket(host: Host, path: str, other: str | None, anchors: str | None, *, as_
         (where, arch, one.hash, tickets.covers(found, one.hash, one.type))
         for where, arch, one in _code_hashes(host, code, anchors)
     ]
+    is_whole = code is not None and not code.is_dir() and tickets.is_container(code)
+    not_judged = ["the package's or image's content, beyond the hash that a ticket names it by"] if is_whole else []
     if as_json:
         hashes = [{"type": int(one.type), "hash": one.hash} for one in found.hashes]
         host.console.result(
@@ -137,6 +139,7 @@ def ticket(host: Host, path: str, other: str | None, anchors: str | None, *, as_
                     "time": found.time,
                     "flags": found.flags,
                     "hashes": hashes,
+                    "not_judged": not_judged,
                     "slices": [
                         {"path": where, "arch": arch, "cdhash": cdhash, "proved": yes}
                         for where, arch, cdhash, yes in proved
@@ -152,6 +155,9 @@ def ticket(host: Host, path: str, other: str | None, anchors: str | None, *, as_
             host.console.result(f"  {one.hash} (hash type {int(one.type)})")
         for where, arch, cdhash, yes in proved:
             host.console.result(f"{where}: {arch}: {cdhash} {'is proved' if yes else 'is NOT in the ticket'}")
+        for words in not_judged:
+            host.console.result(f"not judged: {words}")
+    tickets.verify_coverage(found, [])  # one that was revoked proves nothing, whatever it names
     if missing := [f"{where}: {arch}" for where, arch, _cdhash, yes in proved if not yes]:
         raise VerificationError(f"the ticket does not name {', '.join(missing)}", where=str(code))
 

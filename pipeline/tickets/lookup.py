@@ -169,4 +169,5 @@ def _forty_digits(cdhash: str) -> str:
 
 def _retry_after_header(response: Response) -> timedelta | None:
     seconds = response.headers.get("retry-after", "")
-    return timedelta(seconds=int(seconds)) if seconds.isdigit() and len(seconds) < 8 else None
+    is_number = seconds.isascii() and seconds.isdigit() and len(seconds) < 8
+    return timedelta(seconds=int(seconds)) if is_number else None

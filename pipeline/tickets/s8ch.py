@@ -38,6 +38,7 @@ _BODY_VERSION = 2
 _HASH_LENGTH = 20
 _SIGNATURE_FIELD = 72
 _REVOKED = 1
+_KNOWN_FLAGS = 3
 _LONGEST_CHAIN = 8
 # What the certificate library raises for certificates that break its rules.
 _UNREADABLE = (
@@ -84,7 +85,12 @@ class Ticket:
 
     @property
     def revoked(self) -> bool:
-        return self.flags == _REVOKED
+        return bool(self.flags & _REVOKED)
+
+    @property
+    def is_understood(self) -> bool:
+        """Are all its flags known here? One that is not may say of it what `revoked` does."""
+        return not self.flags & ~_KNOWN_FLAGS
 
 
 def parse_ticket(data: bytes) -> Ticket:
@@ -169,7 +175,9 @@ def verify_ticket(data: bytes, roots: Sequence[bytes]) -> Ticket:
 
 def covers(ticket: Ticket, cdhash: str, hash_type: int = HashType.SHA256) -> bool:
     """Does the ticket vouch for the code with this CDHash (40 hex digits)? A revoked ticket vouches for nothing."""
-    return not ticket.revoked and TicketHash(type=hash_type, hash=cdhash.lower()) in ticket.hashes
+    return (
+        ticket.is_understood and not ticket.revoked and TicketHash(type=hash_type, hash=cdhash.lower()) in ticket.hashes
+    )
 
 
 def verify_coverage(ticket: Ticket, cdhashes: Iterable[str], hash_type: int = HashType.SHA256) -> None:
@@ -178,6 +186,8 @@ def verify_coverage(ticket: Ticket, cdhashes: Iterable[str], hash_type: int = Ha
         raise VerificationError(
             "the notarization ticket was revoked by Apple", remedy="see Apple's notice to the team's account"
         )
+    if not ticket.is_understood:
+        raise VerificationError(f"the notarization ticket has flags {ticket.flags:#x}, not all of which are known here")
     missing = [one for one in cdhashes if not covers(ticket, one, hash_type)]
     if missing:
         raise VerificationError(

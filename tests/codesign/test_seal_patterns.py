@@ -162,3 +162,11 @@ def test_a_hostile_set_keeps_little() -> None:
     for number in range(5000):
         path = format(number, "013b").replace("0", "a").replace("1", "b")
         assert patterns.matching(path) == ({0} if path[0] == "a" else frozenset())
+
+
+def test_a_set_that_is_costly_for_each_byte_is_refused() -> None:
+    """Linear is too long, too, where ten thousand states wait for each byte of each of a million paths."""
+    costly = PatternSet([f"a.{{{count}}}b" for count in range(200, 235)])
+    paths = ["".join("ab"[number * at % 7 % 2] for at in range(900)) for number in range(100)]
+    with pytest.raises(MalformedFile, match="too long"):
+        [costly.matching(path) for path in paths]

@@ -74,7 +74,10 @@ def test_what_holds_is_told() -> None:
         assert one.signing_time == SIGNED_AT
         assert one.timestamp is None
         assert one.entitlements == {"get-task-allow": True, "com.example.number": 7}
-        assert one.not_judged == ("revocation of the certificates",)
+        assert one.not_judged == (
+            "revocation of the certificates",
+            "when it was signed: without a time stamp, that is the signer's own word",
+        )
 
 
 def test_an_ad_hoc_signature_holds_and_names_nobody() -> None:

@@ -6,7 +6,10 @@ import base64
 import hashlib
 import io
 import plistlib
+import struct
+import warnings
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -15,8 +18,9 @@ from builders.signed_bundles import DEVELOPER, sign_told
 
 from pipeline.codesign.options import SigningOptions
 from pipeline.disk import sign_bundle, verify_path
-from pipeline.disk.bundle_archives import code_in_archive, is_archive, sign_archive
-from pipeline.errors import MalformedFile, NotSupported
+from pipeline.disk.archive import demand_members
+from pipeline.disk.bundle_archives import archived_code_hashes, code_in_archive, is_archive, sign_archive
+from pipeline.errors import MalformedFile, NotSupported, VerificationError
 from pipeline.host import Files
 
 CLASS = b"\xca\xfe\xba\xbe\0\0\0\x34\0\x1d" + bytes(60)
@@ -166,3 +170,79 @@ def test_changed_entitlements_are_told(tmp_path: Path) -> None:
         ("Contents/MacOS/tool", "entitlements +a=True, +b=1"),
         ("Contents/MacOS/tool", "entitlements -a, b=1→2, +c='x'"),
     ]
+
+
+def damaged(method: int) -> bytes:
+    """An archive whose one member cannot be unpacked."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", method) as opened:
+        opened.writestr("m", bytes(100))
+    data = bytearray(stream.getvalue())
+    # Behind the local header and the name; of lzma's, the version and the size of its properties stay.
+    at = 31 + (4 if method == zipfile.ZIP_LZMA else 0)
+    data[at : at + 5] = b"\xff" * 5
+    return bytes(data)
+
+
+def nameless() -> bytes:
+    data = bytearray(archive({"m": b""}))
+    for header, place in ((b"PK\3\4", 26), (b"PK\1\2", 28)):
+        data[data.index(header) + place] = 0
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(damaged(zipfile.ZIP_DEFLATED), id="deflate"),
+        pytest.param(damaged(zipfile.ZIP_BZIP2), id="bzip2"),
+        pytest.param(damaged(zipfile.ZIP_LZMA), id="lzma"),
+        pytest.param(nameless(), id="a name of no characters"),
+    ],
+)
+def test_whatever_a_decompressor_stumbles_over_is_a_damaged_archive(tmp_path: Path, data: bytes) -> None:
+    """Not a defect of ours, and not a host that refuses: told, with the archive, and passed over where data may be."""
+    path = tmp_path / "a.jar"
+    path.write_bytes(data)
+    with pytest.raises(MalformedFile, match="not an archive that can be read"):
+        code_in_archive(path)
+    assert archived_code_hashes(tmp_path) == {}
+    with pytest.raises(VerificationError):
+        demand_members(path, {"m": path}, "a.jar")
+
+
+def test_two_members_of_one_name_are_not_signed(tmp_path: Path) -> None:
+    """Which of them a reader takes is the reader's choice."""
+    path = tmp_path / "a.jar"
+    with zipfile.ZipFile(path, "w") as opened, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        opened.writestr("tool", bundles.universal())
+        opened.writestr("tool", b"another")
+    with pytest.raises(MalformedFile, match=r"a\.jar!/tool: two members"):
+        sign_archive(Files(), path, tmp_path / "b.jar", lambda _file, _name: None)
+
+
+def test_an_archive_holds_nothing_that_one_reader_sees_and_another_does_not(tmp_path: Path) -> None:
+    """A second entry of a name, and a name in an extra field (Info-ZIP's 0x7075), are refused."""
+    tool = tmp_path / "tool"
+    tool.write_bytes(b"ours")
+    tool.chmod(0o644)
+
+    def entry(extra: bytes = b"") -> zipfile.ZipInfo:
+        made = zipfile.ZipInfo("tool")
+        made.external_attr, made.extra = 0o100644 << 16, extra
+        return made
+
+    def judge(*entries: tuple[zipfile.ZipInfo, bytes]) -> None:
+        with zipfile.ZipFile(tmp_path / "a.zip", "w") as opened, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for one, content in entries:
+                opened.writestr(one, content)
+        demand_members(tmp_path / "a.zip", {"tool": tool}, "a.zip")
+
+    judge((entry(), b"ours"))
+    with pytest.raises(VerificationError, match="two entries of one name"):
+        judge((entry(), b"theirs"), (entry(), b"ours"))
+    another = struct.pack("<BI", 1, zlib.crc32(b"tool")) + b"evil"
+    with pytest.raises(VerificationError, match="extra field"):
+        judge((entry(struct.pack("<HH", 0x7075, len(another)) + another), b"ours"))

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import plistlib
 import re
 import shutil
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
 from builders.workshop import ROOT, Ran, Workshop
+
+from pipeline.host import Files
+from pipeline.tickets.package import staple_package
 
 
 @pytest.fixture
@@ -162,6 +168,20 @@ def test_a_ticket_proves_its_slices(finished: Workshop, tool: Path, anchors: str
         code=9,
     )
     run(finished, "file.ticket", ticket, code=9)
+
+
+def test_a_ticket_in_a_package_must_be_its_own(finished: Workshop, anchors: str, tmp_path: Path) -> None:
+    """A genuine ticket that was put into another's package proves nothing of it; nor does one that was revoked."""
+    ticket = finished.outputs / "universal" / "meshagent.ticket"
+    table = zlib.compress(b"<xar><toc/></xar>")
+    package = tmp_path / "a.pkg"
+    package.write_bytes(struct.pack(">4sHHQQI", b"xar!", 28, 1, len(table), 17, 1) + table)
+    staple_package(Files(), package, package, ticket.read_bytes())
+    told = run(finished, "file.ticket", package, "--anchors", anchors, code=9)
+    assert f"{hashlib.sha1(table).hexdigest()} is NOT in the ticket" in told.out
+    vectors = Path(__file__).parents[1] / "vectors" / "tickets"
+    run(finished, "file.ticket", vectors / "06.b64")
+    assert "revoked" in run(finished, "file.ticket", vectors / "02.b64", code=9).err
 
 
 @pytest.mark.parametrize("command", ["file.inspect", "file.verify", "file.reproduce"])

@@ -104,9 +104,18 @@ def test_a_revoked_ticket_covers_nothing() -> None:
         verify_coverage(ticket, [ticket.hashes[0].hash])
 
 
-@pytest.mark.parametrize("flags", [0, 2, 1 << 31])
-def test_unknown_flags_and_hash_types_survive(flags: int) -> None:
-    """Flags other than 1 and hash types that nobody knows are kept, shown, and refuse nothing."""
+@pytest.mark.parametrize("flags", [4, 5, 1 << 31])
+def test_a_flag_that_nobody_knows_vouches_for_nothing(flags: int) -> None:
+    """It may say what the flag of a revoked ticket says; that one counts beside others too."""
+    ticket = verify_ticket(build_ticket(replace(OURS, flags=flags), KEYS.sign), [KEYS.root])
+    assert not covers(ticket, "ab" * 20)
+    with pytest.raises(VerificationError, match="revoked" if flags & 1 else "flags 0x"):
+        verify_coverage(ticket, [])
+
+
+@pytest.mark.parametrize("flags", [0, 2])
+def test_flags_and_unknown_hash_types_survive(flags: int) -> None:
+    """Flags that are seen in published tickets and hash types that nobody knows are kept, and refuse nothing."""
     made = replace(OURS, flags=flags, hashes=(TicketHash(type=9, hash="cd" * 20), *OURS.hashes))
     ticket = verify_ticket(build_ticket(made, KEYS.sign), [KEYS.root])
     assert (ticket.flags, ticket.hashes) == (made.flags, made.hashes)

@@ -110,6 +110,12 @@ def test_too_long_a_pause_is_refused(service: TicketService, client: TicketClien
     assert clock.slept == timedelta(0)
 
 
+def test_a_pause_that_is_no_number_is_passed_over(service: TicketService, client: TicketClient) -> None:
+    """A superscript two is a digit to Python, and no number."""
+    service.throttled_requests, service.retry_after = 1, "²"  # type: ignore[assignment]
+    assert client.lookup([ARM])
+
+
 @pytest.mark.parametrize(
     "answer",
     [
