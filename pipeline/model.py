@@ -61,6 +61,8 @@ class NotaryMode(StrEnum):
     SEQUENTIAL = "sequential"
 
 
+DEBUG_PREFIX = "DEBUG_"
+"""What the names of debug binaries begin with, and no other name."""
 STAPLED_TICKET = "Contents/CodeResources"
 """Where a bundle keeps its ticket: outside its seal (Apple's rule), and so outside its digest."""
 
@@ -128,6 +130,15 @@ class Product:
     build: BuildOptions
     sign: SignOptions
     app: AppOptions | None
+
+    def file_name(self, *, debug: bool) -> str:
+        """Of its bare binaries, wherever they lie."""
+        return f"{DEBUG_PREFIX}{self.name}" if debug else self.name
+
+    @property
+    def variants(self) -> tuple[bool, ...]:
+        """Is it a DEBUG binary? of each that is built for an architecture."""
+        return (False, True) if self.debug else (False,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,6 +271,11 @@ class Artifact:
     not_run: tuple[str, ...] = ()
     """Slices that verification wanted to start and could not: each with the reason."""
 
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return self.path.rpartition("/")[2]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
@@ -271,6 +287,11 @@ class Built:
     path: str
     sha256: str
     size: int
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return self.path.rpartition("/")[2]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

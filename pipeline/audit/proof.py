@@ -135,7 +135,7 @@ class Proof:
         if not path.is_file() or path.is_symlink():
             raise VerificationError("the notary's log is missing", where=f"{SUBMISSIONS}/{path.name}")
         log = notary.parse_log(self.host.files.read(path), path.name)
-        inside = artifact.path.rpartition("/")[2]
+        inside = artifact.name
         own = {inside: {entry.arch: entry.cdhash for entry in artifact.slices}}
         notary.verify_listed(log, own | {f"{inside}/{path}": code for path, code in sealed.items()})
 

@@ -13,7 +13,7 @@ from pipeline.config.macos import require_macos, version_number
 from pipeline.config.placeholders import FACTS, NAME, OUTPUTS, names_in
 from pipeline.config.sections import Section, suggestion
 from pipeline.errors import ConfigurationError
-from pipeline.model import BuildOptions, Product, SignOptions
+from pipeline.model import DEBUG_PREFIX, BuildOptions, Product, SignOptions
 
 
 class Architecture(StrEnum):
@@ -23,7 +23,6 @@ class Architecture(StrEnum):
 
 # The lowest macOS that today's tools build for; arm64 has no lower one at all.
 LOWEST_MACOS = {"x86_64": "10.13", "arm64": "11.0"}
-DEBUG_PREFIX = "DEBUG_"
 GET_TASK_ALLOW = "get-task-allow"
 IDENTITY_FILES = (".p12", ".pfx", ".pem")
 

@@ -4,7 +4,7 @@ Everything above receives a `Host` and reaches the machine through it alone, so 
 operations, cut a connection, move the clock. Each operation calls `observe(kind, subject)` before it acts.
 """
 
-from pipeline.host.clock import Clock, SystemClock
+from pipeline.host.clock import Clock, SystemClock, seconds_since
 from pipeline.host.console import Console
 from pipeline.host.entropy import Entropy, SystemEntropy
 from pipeline.host.files import Files
@@ -28,5 +28,6 @@ __all__ = [
     "SystemClock",
     "SystemEntropy",
     "Upload",
+    "seconds_since",
     "system_host",
 ]

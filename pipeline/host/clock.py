@@ -16,7 +16,14 @@ class Clock(Protocol):
         """Time since an arbitrary moment; only differences mean something."""
         ...
 
-    def sleep(self, duration: timedelta) -> None: ...
+    def sleep(self, duration: timedelta) -> None:
+        """Wait so long; for less than nothing, not at all."""
+        ...
+
+
+def seconds_since(clock: Clock, began: timedelta) -> float:
+    """From a reading of `monotonic` until now, to the millisecond."""
+    return round((clock.monotonic() - began).total_seconds(), 3)
 
 
 class SystemClock:

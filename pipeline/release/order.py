@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pipeline import manifest, records
 from pipeline.checkout import Facts
 from pipeline.errors import ConfigurationError, VerificationError
+from pipeline.host import seconds_since
 from pipeline.model import Configuration, Plan, World
 from pipeline.release.finish import retire
 from pipeline.release.recorded import RECORDS, difference, facts_of, key_of, outputs_of, record_of, restored
@@ -140,7 +141,7 @@ def _run_stage(context: Context, plan: Plan, stage: Stage, why: str, run: Callab
     for stale in {entry.path for entry in old.outputs} - set(outputs) if old else ():
         files.remove(folder / stale)
     records.save(files, folder / RECORDS, record_of(context, plan, after, stage))
-    seconds = round((context.host.clock.monotonic() - began).total_seconds(), 3)
+    seconds = seconds_since(context.host.clock, began)
     context.journal.record("done", stage=stage.NAME, seconds=seconds, outputs=outputs)
     return after
 

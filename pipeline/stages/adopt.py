@@ -111,14 +111,14 @@ def _adopt(context: Context, plan: Plan, offer: Judged) -> None:
 
 def _demand_nothing_else(folder: Path, built: Sequence[Built]) -> None:
     """What nobody signed for has no business beside what is signed next."""
-    known = {RECORD, *(one.path.rpartition("/")[2] for one in built)}
+    known = {RECORD, *(one.name for one in built)}
     strangers = sorted(path.name for path in folder.iterdir() if path.name not in known)
     if strangers:
         raise VerificationError(f"holds {', '.join(strangers)}, which {RECORD} does not name", where=str(folder))
 
 
 def _take(context: Context, plan: Plan, one: Built, folder: Path, work: Path) -> None:
-    name = one.path.rpartition("/")[2]
+    name = one.name
     source, copy = folder / name, work / name
     if source.is_symlink() or not source.is_file():
         raise VerificationError("is missing, or not a plain file", where=str(source))

@@ -17,6 +17,7 @@ from pathlib import Path
 from pipeline.config.placeholders import expand
 from pipeline.disk import tree_digest
 from pipeline.errors import BuildError
+from pipeline.host import seconds_since
 from pipeline.model import Built, Plan, Product
 from pipeline.stages.built import architectures_of, demand_fit, gathered, save_record
 from pipeline.stages.context import Context, side_by_side
@@ -109,11 +110,11 @@ def _groups(products: tuple[Product, ...], architectures: Sequence[str]) -> list
 
 def _build(context: Context, plan: Plan, product: Product, arch: str, work: Path) -> list[Built]:
     files = context.host.files
-    wanted = {False: work / product.name} | ({True: work / f"DEBUG_{product.name}"} if product.debug else {})
+    wanted = {debug: work / product.file_name(debug=debug) for debug in product.variants}
     places = _values(product, arch, plan.version) | {
         "output": str(wanted[False]),
         # A makefile that always makes a twin may put it here even where the release has none.
-        "debug_output": str(work / f"DEBUG_{product.name}"),
+        "debug_output": str(work / product.file_name(debug=True)),
     }
     own = {False: product.build.output, True: product.build.debug_output}
     taken = {debug: product.source / expand(own[debug] or str(path), places) for debug, path in wanted.items()}
@@ -154,7 +155,7 @@ def _execute(context: Context, product: Product, arch: str, command: tuple[str, 
         "ran",
         argv=list(command),
         exit=completed.returncode,
-        seconds=round((context.host.clock.monotonic() - began).total_seconds(), 3),
+        seconds=seconds_since(context.host.clock, began),
         words=completed.last_lines(),
     )
     if completed.returncode != 0:

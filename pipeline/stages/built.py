@@ -78,10 +78,10 @@ def demand_same(context: Context, plan: Plan, record: Mapping[str, Any], where: 
 def demand_whole(plan: Plan, arch: str, built: Iterable[Built], where: str) -> None:
     """Every product's binary for this architecture is there, with its twin, and nothing besides."""
     wanted = {
-        (product.name, debug, f"unsigned/{arch}/{'DEBUG_' if debug else ''}{product.name}")
+        (product.name, debug, f"unsigned/{arch}/{product.file_name(debug=debug)}")
         for product in plan.configuration.products
         if arch in product.architectures
-        for debug in ((False, True) if product.debug else (False,))
+        for debug in product.variants
     }
     found = [(one.product, one.debug, one.path) for one in built]
     if set(found) != wanted or len(found) != len(wanted):

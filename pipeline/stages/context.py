@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 from pipeline.codesign.entitlement_text import check_entitlements
 from pipeline.config.placeholders import demand_filled
 from pipeline.errors import ConfigurationError, Terminated
-from pipeline.host import Host
+from pipeline.host import Host, seconds_since
 from pipeline.model import Artifact, Plan, Product
 from pipeline.toolchain import Toolchain
 
@@ -100,7 +100,7 @@ class Context:
         event, began = self.event(stage), self.host.clock.monotonic()
 
         def write(name: str, artifact: str | None = None, **facts: object) -> object:
-            seconds = round((self.host.clock.monotonic() - began).total_seconds(), 3)
+            seconds = seconds_since(self.host.clock, began)
             return event(name, artifact=artifact, seconds=seconds, **facts)
 
         return write

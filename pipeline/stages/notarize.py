@@ -65,7 +65,7 @@ def _excluded(artifact: Artifact, reason: str) -> Artifact:
 
 def _code(context: Context, artifact: Artifact) -> dict[str, dict[str, str]]:
     """Path inside the archive → architecture → CDHash: of an artifact, and of all code inside an app."""
-    name = artifact.path.rpartition("/")[2]
+    name = artifact.name
     code = {name: {entry.arch: entry.cdhash for entry in artifact.slices}}
     if artifact.kind is Kind.APP:
         code |= {f"{name}/{path}": slices for path, slices in code_hashes(context.path(artifact)).items()}

@@ -37,7 +37,7 @@ def run(context: Context, plan: Plan) -> Plan:
     def sign(built: Built) -> Artifact:
         event = context.timed(NAME)
         product = plan.product(built.product)
-        name = f"DEBUG_{product.name}" if built.debug else product.name
+        name = product.file_name(debug=built.debug)
         output = context.folder / built.arch / name
         request = SignRequest(
             identifier=product.identifier,

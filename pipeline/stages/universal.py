@@ -24,7 +24,7 @@ def options(context: Context, plan: Plan) -> Mapping[str, object]:
 def run(context: Context, plan: Plan) -> Plan:
     def join(product: str, debug: bool, thins: tuple[Artifact, ...]) -> Artifact:
         event = context.timed(NAME)
-        name = f"DEBUG_{product}" if debug else product
+        name = plan.product(product).file_name(debug=debug)
         output = context.folder / "universal" / name
         contents = Contents()
         slices = context.toolchain.join([context.path(thin) for thin in thins], output, contents)

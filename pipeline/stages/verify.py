@@ -17,6 +17,7 @@ from typing import Any
 from pipeline.disk import Contents, code_hashes, tree_digest
 from pipeline.disk.archive import demand_members
 from pipeline.errors import ReleaseError, VerificationError
+from pipeline.host import seconds_since
 from pipeline.launchd import JobFile, parse_job, program_of
 from pipeline.launchd import judge as judge_jobs
 from pipeline.model import STAPLED_TICKET, Artifact, Kind, NotarizationStatus, Plan, Slice, StapleStatus
@@ -94,7 +95,7 @@ def _judge(context: Context, name: str, kind: str, verify: Callable[[], Tried | 
         tried = verify()
     except ReleaseError as caught:
         error = caught
-    seconds = (context.host.clock.monotonic() - began).total_seconds()
+    seconds = seconds_since(context.host.clock, began)
     return Judged(name=name, kind=kind, error=error, seconds=seconds, tried=tried)
 
 

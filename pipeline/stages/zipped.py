@@ -15,7 +15,7 @@ def zipped(context: Context, plan: Plan, path: str, kind: Kind, contents: Sequen
     Its times are the commit's: the same contents give the same bytes.
     """
     output = context.folder / path
-    members = {artifact.path.rpartition("/")[2]: context.path(artifact) for artifact in contents}
+    members = {artifact.name: context.path(artifact) for artifact in contents}
     write_zip(context.host.files, output, members, plan.source_epoch)
     return Artifact(
         product=contents[0].product,

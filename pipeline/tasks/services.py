@@ -187,7 +187,7 @@ def _programs(host: Host, folder: Path) -> list[str]:
     """Names of what the release's users run."""
     artifacts = map(manifest.artifact_from_json, manifest.load(host.files, folder / manifest.NAME)["artifacts"])
     tools = (artifact for artifact in artifacts if artifact.kind in (Kind.THIN, Kind.UNIVERSAL) and not artifact.debug)
-    return sorted({artifact.path.rpartition("/")[2] for artifact in tools})
+    return sorted({artifact.name for artifact in tools})
 
 
 def _group(path: Path) -> Path:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from pipeline.host import Completed, Host
+from pipeline.host import Completed, Host, seconds_since
 
 # Where macOS has them. PATH is not asked: packages put other programs of these names (lipo, xattr) in front of them.
 _SYSTEM = {
@@ -55,7 +55,7 @@ class Tools:
             "ran",
             argv=argv,
             exit=completed.returncode,
-            seconds=round((self.host.clock.monotonic() - began).total_seconds(), 3),
+            seconds=seconds_since(self.host.clock, began),
             words=completed.last_lines(),
             **({"timed_out": True} if completed.timed_out else {}),
         )
