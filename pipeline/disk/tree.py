@@ -24,6 +24,8 @@ _CHUNK = 32
 _FOREIGN = "user."
 _NOFOLLOW = 1
 _LARGEST_NAMES = 64 * 1024
+# No entry is called so. A path that a seal or an Info.plist gives may not lead out of the folder by them.
+_NO_NAMES = (".", "..")
 
 
 class FolderTree:
@@ -43,7 +45,7 @@ class FolderTree:
             return [_entry(one.name, one.stat(follow_symlinks=False)) for one in found]
 
     def entry(self, path: str) -> Entry | None:
-        if not self._is_folder(parent(path)):
+        if name_of(path) in _NO_NAMES or not self._is_folder(parent(path)):
             return None
         with refusals(self._folder / path):
             try:
@@ -88,7 +90,7 @@ class FolderTree:
         """Is this a folder, and every one above it, none of them a link?"""
         if not folder or folder in self._known:
             return True
-        if not self._is_folder(parent(folder)):
+        if name_of(folder) in _NO_NAMES or not self._is_folder(parent(folder)):
             return False
         try:
             state = (self._folder / folder).lstat()

@@ -42,6 +42,17 @@ def test_nothing_is_reached_through_a_link(tmp_path: Path) -> None:
         assert tree.entry(path) is None
 
 
+def test_no_path_leads_out_of_the_folder(tmp_path: Path) -> None:
+    """Seals and Info.plists name paths: what `..` would reach is not the tree's."""
+    write(tmp_path, {"outside/a": b"a", "tree/inside/a": b"a"})
+    tree = FolderTree(tmp_path / "tree")
+    assert tree.entry("inside/a")
+    for path in ("..", "../outside", "inside/../../outside"):
+        assert tree.entries(path) == ()
+        assert tree.entry(path) is None
+        assert tree.entry(f"{path}/a") is None
+
+
 def test_only_files_are_opened(tmp_path: Path) -> None:
     """A link, a folder and nothing are not content."""
     write(tmp_path, {"folder": None, "file": b"content", "link": "file"})
