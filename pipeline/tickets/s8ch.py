@@ -22,6 +22,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from pipeline.codesign import der
 from pipeline.errors import MalformedFile, VerificationError
 
 MAGIC = b"s8ch"
@@ -79,7 +80,7 @@ class Ticket:
     certificates: tuple[bytes, ...]
     """DER, leaf first; the root is not among them."""
     flags: int = 0
-    """0 usually; 1 is revoked. 2 occurs in tickets of 2019, and its meaning is not known."""
+    """0 usually; 1 is revoked, and so is 1 beside other bits. 2 occurs in tickets of 2019, its meaning is not known."""
     signature: bytes = b""
     """DER, without the zero fill."""
 
@@ -124,7 +125,7 @@ def build_ticket(ticket: Ticket, sign: Callable[[bytes], bytes] | None = None) -
     `sign` takes everything before the signature and returns a DER ECDSA-SHA-256 signature by the leaf's P-256 key;
     without it the ticket's own signature is written. Raises MalformedFile where a value does not fit its field.
     """
-    certificates = _sequence(b"".join(ticket.certificates))
+    certificates = der.build(der.SEQUENCE, *ticket.certificates)
     try:
         body = _BODY.pack(
             _BODY_MAGIC,
@@ -220,7 +221,7 @@ def _parse_certificates(block: bytes) -> tuple[bytes, ...]:
         raise _malformed("its certificates do not fill their field")
     certificates = []
     while content_at < end:
-        _, following = _element(block, content_at, end)
+        _, following = _element(block, content_at)
         certificates.append(block[content_at:following])
         content_at = following
     if not 1 <= len(certificates) <= _LONGEST_CHAIN:
@@ -235,10 +236,9 @@ def _parse_signature(field: bytes) -> bytes:
     return field[:end]
 
 
-def _element(data: bytes, at: int, limit: int | None = None) -> tuple[int, int]:
+def _element(data: bytes, at: int) -> tuple[int, int]:
     """Where the content of the DER SEQUENCE at `at` begins and ends."""
-    limit = len(data) if limit is None else limit
-    if limit - at < 2 or data[at] != 0x30:
+    if len(data) - at < 2 or data[at] != 0x30:
         raise _malformed(f"no DER SEQUENCE at byte {at} of a field")
     length, content_at = data[at + 1], at + 2
     if length & 0x80:
@@ -246,17 +246,9 @@ def _element(data: bytes, at: int, limit: int | None = None) -> tuple[int, int]:
         length, content_at = int.from_bytes(data[content_at : content_at + width], "big"), content_at + width
         if not 1 <= width <= 4 or length < (0x80 if width == 1 else 1 << 8 * (width - 1)):
             raise _malformed("a DER length that is not in its shortest form")
-    if content_at + length > limit:
+    if content_at + length > len(data):
         raise _malformed("a DER SEQUENCE runs past its field")
     return content_at, content_at + length
-
-
-def _sequence(content: bytes) -> bytes:
-    length = len(content)
-    if length < 0x80:
-        return bytes([0x30, length]) + content
-    octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
-    return bytes([0x30, 0x80 | len(octets)]) + octets + content
 
 
 def _verify_chain(chain: Sequence[x509.Certificate], roots: Sequence[x509.Certificate], time: datetime) -> None:
@@ -265,7 +257,7 @@ def _verify_chain(chain: Sequence[x509.Certificate], roots: Sequence[x509.Certif
         leaf.extensions.get_extension_for_oid(TICKET_SIGNING)
     except x509.ExtensionNotFound as error:
         raise _refused("its signer's certificate is not one that signs tickets") from error
-    root = next((one for one in roots if one.subject == chain[-1].issuer and _issued(chain[-1], one)), None)
+    root = next((one for one in roots if _issued(chain[-1], one)), None)
     if root is None:
         raise _refused(
             f"its certificates lead to {chain[-1].issuer.rfc4514_string()}, which is not trusted for tickets"

@@ -26,6 +26,8 @@ class TicketKeys:
 
     leaf_extension: str | None = TICKET_SIGNING
     intermediate_is_authority: bool = True
+    intermediate_says_so: bool = True
+    """Has it basic constraints at all?"""
     leaf_from: datetime = datetime(2025, 1, 1, tzinfo=UTC)
     leaf_to: datetime = datetime(2026, 2, 1, tzinfo=UTC)
 
@@ -48,6 +50,7 @@ class TicketKeys:
             extension: str | None = None,
             start: datetime = long_ago,
             end: datetime = far_ahead,
+            constrained: bool = True,
         ) -> x509.Certificate:
             builder = (
                 x509.CertificateBuilder()
@@ -57,12 +60,13 @@ class TicketKeys:
                 .serial_number(x509.random_serial_number())
                 .not_valid_before(start)
                 .not_valid_after(end)
-                .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
                 .add_extension(
                     x509.KeyUsage(not authority, False, False, False, False, authority, authority, False, False),
                     critical=True,
                 )
             )
+            if constrained:
+                builder = builder.add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
             if extension:
                 oid = x509.ObjectIdentifier(extension)
                 builder = builder.add_extension(x509.UnrecognizedExtension(oid, b"\x05\x00"), critical=True)
@@ -72,7 +76,14 @@ class TicketKeys:
             issue(
                 leaf, leaf_key, intermediate, intermediate_key, False, self.leaf_extension, self.leaf_from, self.leaf_to
             ),
-            issue(intermediate, intermediate_key, root, root_key, self.intermediate_is_authority),
+            issue(
+                intermediate,
+                intermediate_key,
+                root,
+                root_key,
+                self.intermediate_is_authority,
+                constrained=self.intermediate_says_so,
+            ),
             issue(root, root_key, root, root_key, True),
         )
 

@@ -206,9 +206,9 @@ def test_a_certificate_for_something_else_signs_no_ticket() -> None:
         verify_ticket(data, [keys.root])
 
 
-def test_an_end_certificate_issues_nothing() -> None:
-    """A chain through a certificate that is no authority is refused."""
-    keys = TicketKeys(intermediate_is_authority=False)
+@pytest.mark.parametrize("keys", [TicketKeys(intermediate_is_authority=False), TicketKeys(intermediate_says_so=False)])
+def test_an_end_certificate_issues_nothing(keys: TicketKeys) -> None:
+    """A chain through a certificate that is no authority, or does not say that it is one, is refused."""
     data = build_ticket(replace(OURS, certificates=keys.certificates), keys.sign)
     with pytest.raises(VerificationError, match="may not issue"):
         verify_ticket(data, [keys.root])

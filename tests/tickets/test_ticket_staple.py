@@ -139,9 +139,11 @@ def test_ticket_files(tmp_path: Path) -> None:
         assert load_ticket(tmp_path / f"{number}.ticket") == TICKET
     (tmp_path / "empty").write_bytes(b"")
     assert load_ticket(tmp_path / "empty") is None
-    (tmp_path / "broken").write_bytes(base64.b64encode(TICKET)[:-3] + b"*")
-    with pytest.raises(MalformedFile):
-        load_ticket(tmp_path / "broken")
+    text = base64.b64encode(TICKET)
+    for broken in (text[:-3] + b"*", text + b"*", text[:100] + b"*" + text[100:]):
+        (tmp_path / "broken").write_bytes(broken)
+        with pytest.raises(MalformedFile):
+            load_ticket(tmp_path / "broken")
     with pytest.raises(HostRefused):
         load_ticket(tmp_path / "absent")
 
@@ -215,6 +217,31 @@ def test_an_image_keeps_its_ticket_in_its_signature(tmp_path: Path) -> None:
     assert data[1024 + 28 : 1024 + 44] == directory
     assert data[1024 + 44 : -512] == struct.pack(">II", 0xFADE0B01, 8 + len(TICKET)) + TICKET
     assert stapled_ticket(image) == TICKET
+
+
+def test_a_huge_signature_is_not_read(tmp_path: Path) -> None:
+    """An image that says it has one of more than any real one is malformed; it is not read to find that out."""
+    image, length = tmp_path / "a.dmg", 1 << 40
+    with image.open("wb") as stream:
+        stream.write(images.DATA)
+        stream.truncate(len(images.DATA) + length)
+        stream.seek(0, os.SEEK_END)
+        stream.write(images.trailer(len(images.DATA), length))
+    with pytest.raises(MalformedFile, match="disk image's signature"):
+        stapled_ticket(image)
+
+
+@pytest.mark.parametrize("ticket", [struct.pack(">2I", 0xFADE0B02, 12) + b"s8ch", struct.pack(">2I", 0xFADE0B01, 8)])
+def test_a_slot_that_holds_no_ticket_is_told(tmp_path: Path, ticket: bytes) -> None:
+    """A blob of another kind, with the image's name; an empty one is read as what it is."""
+    signature = struct.pack(">5I", 0xFADE0CC0, 20 + len(ticket), 1, 0x10002, 20) + ticket
+    image = tmp_path / "a.dmg"
+    image.write_bytes(images.DATA + signature + images.trailer(len(images.DATA), len(signature)))
+    if ticket.endswith(b"s8ch"):
+        with pytest.raises(MalformedFile, match=r"a\.dmg: a blob of kind 0xfade0b02"):
+            stapled_ticket(image)
+    else:
+        assert stapled_ticket(image) == b""
 
 
 def test_an_unsigned_image_gets_a_signature_of_the_ticket_alone(tmp_path: Path) -> None:
