@@ -32,9 +32,7 @@ def unsealed(tree: Tree, bundle: Bundle) -> Iterator[Problem]:
 
 def _app_root(tree: Tree, root: str) -> Iterator[Problem]:
     for entry in tree.entries(root):
-        if entry.name == "Contents" and entry.kind is EntryKind.FOLDER:
-            continue
-        if not (entry.name in _FINDERS and _is_plain(entry)):
+        if entry.name != "Contents" and not (entry.name in _FINDERS and _is_plain(entry)):
             yield join(root, entry.name), _UNSEALED_APP
 
 
@@ -43,9 +41,7 @@ def _framework_root(tree: Tree, bundle: Bundle) -> Iterator[Problem]:
     versions = join(bundle.root, "Versions")
     for entry in tree.entries(bundle.root):
         path = join(bundle.root, entry.name)
-        if entry.name == "Versions" and entry.kind is EntryKind.FOLDER:
-            continue
-        if entry.name in (".DS_Store", "module.map") and _is_plain(entry):
+        if entry.name == "Versions" or (entry.name in (".DS_Store", "module.map") and _is_plain(entry)):
             continue
         if entry.kind is not EntryKind.LINK:
             yield path, _UNSEALED_FRAMEWORK

@@ -192,11 +192,7 @@ def parse_requirement_set(blob: bytes) -> dict[int, bytes]:
     """The requirement blobs of a set by their type. Raises MalformedFile."""
     if len(blob) > LARGEST:
         raise MalformedFile(f"a set of requirements of {len(blob)} bytes; the most that is read is {LARGEST}")
-    blobs = parse_superblob(blob, Magic.REQUIREMENTS)
-    requirements = {entry.slot: entry.data for entry in blobs}
-    if len(requirements) != len(blobs):
-        raise MalformedFile("a set with two requirements of one type")
-    return requirements
+    return {entry.slot: entry.data for entry in parse_superblob(blob, Magic.REQUIREMENTS)}
 
 
 def designated(set_blob: bytes) -> bytes | None:
