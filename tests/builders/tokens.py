@@ -24,12 +24,14 @@ def token(
     names: Chain | None = None,
     certificates: tuple[bytes, ...] | None = None,
     pins: bytes | None = None,
+    pinned: bool = True,
     unsigned: bool = False,
 ) -> bytes:
     """A token like Apple's over `message`, by the leaf of `chain`.
 
     `names`: the chain whose leaf the token names as its signer; `certificates`: what it carries; `pins`: the
-    certificate that the signing-certificate attribute is about, b"" for none; `unsigned`: with an unsigned attribute.
+    certificate that the signing-certificate attribute is about, b"" for no attribute; not `pinned`: it is about none;
+    `unsigned`: with an unsigned attribute.
     """
     named = x509.Certificate.load((names or chain).certificates[0])
     content = _info(message, time, nonce, digest)
@@ -38,8 +40,9 @@ def token(
         {"type": "message_digest", "values": [hashlib.new(signer_digest, content).digest()]},
     ]
     if pins != b"":
-        pinned = hashlib.sha1(pins or (names or chain).certificates[0]).digest()
-        attributes.append({"type": "signing_certificate", "values": [{"certs": [{"cert_hash": pinned}]}]})
+        digests = [hashlib.sha1(pins or (names or chain).certificates[0]).digest()] if pinned else []
+        certs = [{"cert_hash": each} for each in digests]
+        attributes.append({"type": "signing_certificate", "values": [{"certs": certs}]})
     signed = cms.CMSAttributes(attributes)
     signer: dict[str, Any] = {
         "version": "v1",

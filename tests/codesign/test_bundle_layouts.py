@@ -78,6 +78,9 @@ def test_an_executable_without_a_name_has_the_bundles(tmp_path: Path, name: str)
         pytest.param({}, "not a bundle", id="empty"),
         pytest.param({"a.txt": b""}, "not a bundle", id="a folder"),
         pytest.param({"Contents/Info.plist": info("tool")}, "main executable", id="app without executable"),
+        pytest.param(
+            {"Contents/Info.plist": info("tool"), "Contents/MacOS/tool/x": b""}, "main executable", id="a folder for it"
+        ),
         pytest.param({"Contents/Info.plist": b"no"}, "property list", id="no property list"),
         pytest.param({"Contents/Info.plist": info("../x")}, "not a file's name", id="executable elsewhere"),
         pytest.param({"Contents/Info.plist": "other"}, "not a regular file", id="Info.plist is a link"),
@@ -93,6 +96,8 @@ def test_an_executable_without_a_name_has_the_bundles(tmp_path: Path, name: str)
         pytest.param({"Versions/A/x": b""}, "Versions/Current", id="no current version"),
         pytest.param({"Versions/A/x": b"", "Versions/Current": "B"}, "is no version", id="current version absent"),
         pytest.param({"Versions/A/x": b"", "Versions/Current": "../x"}, "is no version", id="current version outside"),
+        pytest.param({"Versions/A/x": b"", "Versions/Current": ".."}, "is no version", id="the framework itself"),
+        pytest.param({"Versions/A/x": b"", "Versions/Current": "."}, "is no version", id="the versions' folder"),
     ],
 )
 def test_what_is_no_bundle_is_malformed(tmp_path: Path, files: dict[str, bytes | str | None], reason: str) -> None:

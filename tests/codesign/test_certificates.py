@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from builders.chain import (
@@ -24,11 +25,13 @@ from builders.chain import (
 from builders.clients import need
 from builders.signature_parts import BY_CODESIGN, Parts, marked
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.codesign import der
 from pipeline.codesign.certificates import (
     CODE_SIGNING,
     TIME_STAMPING,
@@ -69,6 +72,8 @@ def test_the_team_of_a_real_signature(name: str) -> None:
         "Apple Root CA",
     ]
     assert is_developer_id(chain)
+    assert is_developer_id(chain[:2])
+    assert not is_developer_id(chain[:1])
     assert team_identifier(chain, APPLE_ANCHORS) == TEAMS[name]
     assert team_identifier(chain, NOBODYS) is None
     assert team_identifier(chain[:1], APPLE_ANCHORS) is None
@@ -109,6 +114,15 @@ def test_a_chain_is_ordered_whatever_order_it_comes_in() -> None:
     strangers = (apple_development().certificates[1], *time_stamping().certificates[:2])
     assert order_chain(chain[0], (*strangers, chain[2], chain[1])) == chain
     assert order_chain(chain[0], strangers) == chain[:1]
+
+
+def test_authorities_that_vouch_for_each_other_make_no_endless_chain() -> None:
+    """Cross certificates: the chain ends where it would come back to itself."""
+    one, two = subject("Authority One"), subject("Authority Two")
+    first = certificate(one, key("one"), two, key("two"), authority=True)
+    second = certificate(two, key("two"), one, key("one"), authority=True)
+    leaf = certificate(subject("X"), key("leaf"), one, key("one"), purposes=[CODE_SIGNING])
+    assert order_chain(leaf, (first, second)) == (leaf, first, second)
 
 
 def test_a_chain_of_before_2021_is_signed_with_sha1() -> None:
@@ -204,6 +218,15 @@ def test_a_chain_with_a_defect_is_refused(reason: str) -> None:
         verify_chain(BAD[reason], ROOT, purpose=CODE_SIGNING, at=SIGNED_AT)
 
 
+def test_a_leaf_with_a_key_of_another_kind_is_refused() -> None:
+    """Apple issues RSA and elliptic curve, and a signature is judged with no other."""
+    own: Any = Ed25519PrivateKey.generate()
+    authority = "Test Intermediate 2.6"
+    leaf = certificate(subject("X"), own, subject(authority), key(authority), purposes=[CODE_SIGNING])
+    with pytest.raises(VerificationError, match="neither RSA nor elliptic curve"):
+        verify_chain((leaf, *GOOD[1:]), ROOT, purpose=CODE_SIGNING, at=SIGNED_AT)
+
+
 def test_an_authority_may_limit_how_many_stand_below_it() -> None:
     """An authority that may have none below it is good above a leaf, and not above an authority."""
     verify_chain(_with_authority(path_length=0).certificates, ROOT, purpose=CODE_SIGNING, at=SIGNED_AT)
@@ -251,11 +274,13 @@ def test_openssl_judges_the_same(reason: str, tmp_path: Path) -> None:
 
 
 def test_a_certificate_is_its_own_bytes_only() -> None:
-    """Bytes behind it, an encoding that is not DER, the unused bits of its signature: all refused."""
+    """Bytes behind it, an encoding that is not DER, unused bits of its signature, a negative serial number: refused."""
     good = GOOD[0]
     signature = good.rindex(b"\x03\x82\x01\x01\x00")
     unused = good[: signature + 4] + b"\x01" + good[signature + 5 :]
-    for bad in (good + b"\0", good[:-1], b"", b"\x30\x00", unused):
+    serial = good.index(der.build_integer(load_certificate(good).serial_number)) + 2
+    negative = good[:serial] + bytes([good[serial] | 0x80]) + good[serial + 1 :]
+    for bad in (good + b"\0", good[:-1], b"", b"\x30\x00", unused, negative):
         with pytest.raises(MalformedFile):
             load_certificate(bad)
 

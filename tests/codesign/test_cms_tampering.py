@@ -91,6 +91,7 @@ def text(*cdhashes: str) -> bytes:
 
 
 GOOD = good()
+OID_OF_DATA = der.build(der.OBJECT_IDENTIFIER, der.build_oid("1.2.840.113549.1.7.1"))
 DIGESTS = next(each.values for each in GOOD.signer.signed if each.oid == DIGESTS_OF_DIRECTORIES)
 STAMP = GOOD.signer.unsigned
 OTHER_TEAM = (one_page(team="OTHER"),)
@@ -129,6 +130,44 @@ def test_a_cms_with_a_defect_is_refused(reason: str) -> None:
     cms = build_signed_data(BAD[reason])
     with pytest.raises((VerificationError, MalformedFile), match=reason):
         verify_cms(cms, directories, CHAIN.anchors)
+
+
+def exchanged(encoded: bytes, old: bytes, new: bytes) -> bytes:
+    """DER with another element wherever one stands, all lengths around it anew."""
+    if encoded == old:
+        return new
+    element = der.parse(encoded)
+    if not element.tag & 0x20:
+        return encoded
+    return der.build(element.tag, *(exchanged(each.encoded, old, new) for each in der.parse_elements(element.content)))
+
+
+CONTENT = der.build(der.SEQUENCE, OID_OF_DATA)
+SHA256 = der.build(
+    der.SEQUENCE, der.build(der.OBJECT_IDENTIFIER, der.build_oid("2.16.840.1.101.3.4.2.1")), der.build(der.NULL)
+)
+SHAPES = {
+    "no content type": (CONTENT, der.build(der.SEQUENCE)),
+    "a content type that is none": (CONTENT, der.build(der.SEQUENCE, octets(b"data"))),
+    "content without its tag": (CONTENT, der.build(der.SEQUENCE, OID_OF_DATA, octets(b"a"))),
+    "two contents": (CONTENT, der.build(der.SEQUENCE, OID_OF_DATA, *[der.build(0xA0, octets(b"a"))] * 2)),
+    "content that is nothing": (CONTENT, der.build(der.SEQUENCE, OID_OF_DATA, der.build(0xA0))),
+    "content, of code": (CONTENT, der.build(der.SEQUENCE, OID_OF_DATA, der.build(0xA0, octets(b"a")))),
+    "no algorithm": (SHA256, der.build(der.SEQUENCE)),
+    "an algorithm without a name": (SHA256, der.build(der.SEQUENCE, der.build(der.NULL))),
+    "an algorithm with a parameter": (SHA256, SHA256[:-2] + octets(b"")),
+    "an algorithm with two": (SHA256, der.build(der.SEQUENCE, SHA256[2:], der.build(der.NULL))),
+}
+
+
+@pytest.mark.parametrize(("old", "new"), SHAPES.values(), ids=SHAPES.keys())
+def test_parts_of_another_shape_are_malformed(old: bytes, new: bytes) -> None:
+    """RFC 5652, 5.2 and 10.1.2: a content type and perhaps one content, an algorithm's name and perhaps NULL."""
+    cms = build_signed_data(replace(GOOD, indefinite=False))
+    assert exchanged(cms, old, old) == cms
+    assert exchanged(cms, old, new) != cms
+    with pytest.raises(MalformedFile):
+        parse_cms(exchanged(cms, old, new))
 
 
 def test_the_good_one_is_good() -> None:

@@ -107,9 +107,10 @@ def test_indefinite_lengths_become_definite() -> None:
     assert der.definite(inner) == inner
 
 
-@pytest.mark.parametrize("data", [b"\x30\x80", b"\x30\x80\0", b"\x04\x80\0\0", b"\x30\x80\0\0x", b"\x30\x80" * 100])
+@pytest.mark.parametrize("data", [b"\x30\x80", b"\x30\x80\0", b"\x04\x80\0\0", b"\x30\x80\0\0x", b"\x3f\x80\0\0",
+                                  b"\x30\x80" * 100])  # fmt: skip
 def test_what_is_not_ber_is_refused(data: bytes) -> None:
-    """No end, a primitive without length, bytes behind the end, a hundred beginnings."""
+    """No end, a primitive without length, bytes behind the end, a tag of more bytes, a hundred beginnings."""
     with pytest.raises(MalformedFile):
         der.definite(data)
 

@@ -15,6 +15,8 @@ from builders.signature_parts import WITH_DER, Parts, marked
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.codesign import der
+from pipeline.codesign.constraints import constraint_der, parse_constraint_der
 from pipeline.codesign.entitlements import (
     DEEPEST,
     LARGEST_XML,
@@ -119,6 +121,20 @@ def test_a_constraint_may_hold_data() -> None:
     assert parse_entitlements_der(encoded, data_allowed=True) == {"cdhash": bytes(20)}
     with pytest.raises(MalformedFile):
         parse_entitlements_der(encoded)
+    demanded = {"cdhash": {"$in": [bytes(20), bytes(range(20))]}, "team-identifier": "ABCDE12345"}
+    assert parse_constraint_der(constraint_der(plistlib.dumps(demanded))) == demanded
+
+
+def test_der_is_nested_to_a_depth() -> None:
+    """Lists in lists, more than a stack holds: malformed, and nothing else."""
+    encoded = der.build(der.SEQUENCE, b"")
+    for _ in range(2000):
+        encoded = der.build(der.SEQUENCE, encoded)
+    key = der.build(der.UTF8_STRING, b"key")
+    with pytest.raises(MalformedFile, match="nested more than"):
+        parse_entitlements_der(
+            der.build(0x70, der.build_integer(1), der.build(0xB0, der.build(der.SEQUENCE, key, encoded)))
+        )
 
 
 def test_keys_and_texts_beyond_ascii_keep_their_utf8() -> None:

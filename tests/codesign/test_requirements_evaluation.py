@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -28,6 +29,7 @@ from pipeline.codesign.requirements import (
     requirement_text,
     satisfies,
 )
+from pipeline.codesign.requirements.program import Instruction, Op, build_requirement
 from pipeline.errors import ReleaseError, VerificationError
 
 INFO: Mapping[str, Any] = {
@@ -79,6 +81,7 @@ info[version] >= "1.10"
 info[version] >= "1.010"
 info[version] < "1.10.1"
 info[version] <= "2"
+info[version] <= "1.10"
 info[text] = Hello*
 info[text] = *World
 info[text] = *lo*
@@ -93,6 +96,7 @@ info[blank] = ""
 info[date] = timestamp "20190408000000Z"
 info[date] < timestamp "20190408000001Z"
 info[date] >= timestamp "20190408000000Z"
+info[date] <= timestamp "20190408000000Z"
 entitlement["com.apple.security.app-sandbox"] exists
 certificate leaf = H"{LEAF_HASH}"
 certificate 2 = H"{ROOT_HASH}"
@@ -124,6 +128,9 @@ always and never
 info[version] = "1.1"
 info[version] > "1.10"
 info[version] < "1.9"
+info[version] < "1.10"
+info[version] <= "1.9"
+info[version] >= "1.11"
 info[text] = World*
 info[text] = *Hello
 info[text] ~ "hello"
@@ -138,6 +145,9 @@ info[version] absent
 info[nothing] exists
 info[nothing] = ""
 info[date] > timestamp "20190408000000Z"
+info[date] < timestamp "20190408000000Z"
+info[date] <= timestamp "20190407235959Z"
+info[date] >= timestamp "20190408000001Z"
 info[date] = "2019-04-08"
 info[version] < timestamp "20190408000000Z"
 entitlement[other] exists
@@ -171,6 +181,14 @@ def _without_hashes(text: str) -> str:
     return re.sub(r'H"[0-9a-f]{40}"', "H", text)
 
 
+# Flags of an opcode (requirement.h): it has data of a known length, and counts as false or as what follows.
+_FALSE, _SKIP = 0x80000000, 0x40000000
+
+
+def _unknown(flag: int) -> Instruction:
+    return Instruction(op=None, unknown=flag | 99, data=b"\0\0\0\1?")
+
+
 @pytest.mark.parametrize("text", TRUE.strip().splitlines(), ids=_without_hashes)
 def test_satisfied(text: str) -> None:
     """One row a rule of reqinterp.cpp."""
@@ -186,8 +204,23 @@ def test_not_satisfied(text: str) -> None:
 @pytest.mark.parametrize("text", UNKNOWN.strip().splitlines())
 def test_what_cannot_be_known_here_is_no_answer(text: str) -> None:
     """Trust settings, Apple's fragments, tickets: an error where they decide."""
-    with pytest.raises(VerificationError, match="cannot be known here"):
+    with pytest.raises(VerificationError, match=r"cannot be known here: [a-z ]+$"):
         satisfies(compile_requirement(text), FACTS)
+
+
+@pytest.mark.parametrize(
+    ("program", "answer"),
+    [
+        ([_unknown(_FALSE)], False),
+        ([Instruction(op=Op.NOT), _unknown(_FALSE)], True),
+        ([_unknown(_SKIP), Instruction(op=Op.TRUE)], True),
+        ([_unknown(_SKIP), Instruction(op=Op.FALSE)], False),
+        ([Instruction(op=Op.AND), _unknown(_SKIP), Instruction(op=Op.TRUE), Instruction(op=Op.FALSE)], False),
+    ],
+)
+def test_an_opcode_of_tomorrow_is_false_or_passed_over(program: list[Instruction], answer: bool) -> None:
+    """Its flag says which (requirement.h: opGenericFalse, opGenericSkip); its data are no expression."""
+    assert satisfies(build_requirement(program), FACTS) is answer
 
 
 def test_an_email_is_any_of_the_leafs() -> None:
@@ -228,6 +261,9 @@ def test_apples_own_software_is_told_by_its_markers(
     chain = (leaf, intermediate, root_certificate("rsa"))
     facts = SignatureFacts(identifier="a", chain=chain, anchors=CHAIN.anchors, cdhash=b"")
     assert satisfies(compile_requirement("anchor apple"), facts) is expected
+    # Markers are anybody's to write: under another root, or where the root is missing, they say nothing.
+    for elsewhere in (replace(facts, anchors=NO_ANCHORS), replace(facts, chain=chain[:2]), replace(facts, chain=())):
+        assert not satisfies(compile_requirement("anchor apple"), elsewhere)
 
 
 def test_an_ad_hoc_signature_has_no_certificates() -> None:

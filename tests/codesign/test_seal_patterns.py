@@ -126,7 +126,27 @@ def test_a_line_end_is_a_byte_like_others(path: str) -> None:
 
 @pytest.mark.parametrize(
     "pattern",
-    ["(", ")", "a)", "[a", "[]", "a{", "a{x}", "a{3,1}", "a{999}", "*", "+a", "a**", "\\", "\\1", "[b-a]", "[[:no:]]"],
+    [
+        "(",
+        ")",
+        "a)",
+        "[a",
+        "[]",
+        "a{",
+        "a{x}",
+        "a{3,1}",
+        "a{999}",
+        "*",
+        "+a",
+        "a**",
+        "\\",
+        "\\1",
+        "[b-a]",
+        "[[:no:]]",
+        "[[.a.]]",
+        "[[=a=]]",
+        "[!-[.a.]]",
+    ],
 )
 def test_what_is_no_pattern_is_refused(pattern: str) -> None:
     """A pattern that regcomp would not take, or takes in its own way, is malformed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from builders.tokens import token
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.codesign import der
 from pipeline.codesign.cms import TIMESTAMP_TOKEN, parse_cms
 from pipeline.codesign.signed_data import build_signed_data, parse_signed_data, single_value
 from pipeline.codesign.timestamp_token import parse_token, verify_authority, verify_token
@@ -97,6 +99,7 @@ BAD = [
     (token(AUTHORITY, MESSAGE, names=OTHER), "signer's certificate is not in it"),
     (token(AUTHORITY, MESSAGE, names=OTHER, certificates=OTHER.certificates), "message digest|not made for|does not"),
     (token(AUTHORITY, MESSAGE, pins=b""), "no signing-certificate attribute"),
+    (token(AUTHORITY, MESSAGE, pinned=False), "names another certificate"),
     (token(AUTHORITY, MESSAGE, pins=OTHER.certificates[0]), "names another certificate"),
     (token(AUTHORITY, MESSAGE, certificates=AUTHORITY.certificates[:1]), "chain ends at"),
     (token(AUTHORITY, MESSAGE, certificates=(*AUTHORITY.certificates, OTHER.certificates[0])), "has no part"),
@@ -129,6 +132,42 @@ def test_no_byte_of_a_real_token_can_be_changed(data: st.DataObject) -> None:
     other = data.draw(st.integers(0, 255).filter(lambda byte: byte != encoded[at]))
     with pytest.raises(ReleaseError):
         verify_authority(encoded[:at] + bytes([other]) + encoded[at + 1 :], APPLE_ROOTS)
+
+
+def _info(*fields: bytes) -> bytes:
+    """Our token with a TSTInfo of these fields; its signature does not fit."""
+    signed = parse_signed_data(token(AUTHORITY, MESSAGE))
+    return build_signed_data(replace(signed, content=der.build(der.SEQUENCE, *fields)))
+
+
+_FIELDS = [
+    element.encoded
+    for element in der.parse_elements(der.parse(parse_token(token(AUTHORITY, MESSAGE)).signed.content or b"").content)
+]
+VERSION, POLICY, IMPRINT, SERIAL, TIME = _FIELDS[:5]
+NONCE = der.build_integer(7)
+SHA256, DIGEST = (element.encoded for element in der.parse_elements(der.parse(IMPRINT).content))
+INFOS = {
+    "version 2": (der.build_integer(2), POLICY, IMPRINT, SERIAL, TIME),
+    "no time": (VERSION, POLICY, IMPRINT, SERIAL),
+    "nothing": (),
+    "no policy": (VERSION, SERIAL, IMPRINT, SERIAL, TIME),
+    "a time of the other kind": (VERSION, POLICY, IMPRINT, SERIAL, der.build(der.UTC_TIME, b"250615120000Z")),
+    "two nonces": (*_FIELDS[:5], NONCE, NONCE),
+    "an imprint without digest": (VERSION, POLICY, der.build(der.SEQUENCE, SHA256), SERIAL, TIME),
+    "an imprint of three parts": (VERSION, POLICY, der.build(der.SEQUENCE, SHA256, DIGEST, NONCE), SERIAL, TIME),
+    "an imprint's digest of another kind": (VERSION, POLICY, der.build(der.SEQUENCE, SHA256, NONCE), SERIAL, TIME),
+    "an imprint that is a SET": (VERSION, POLICY, der.build(der.SET, SHA256, DIGEST), SERIAL, TIME),
+    "no algorithm": (VERSION, POLICY, der.build(der.SEQUENCE, der.build(der.SEQUENCE), DIGEST), SERIAL, TIME),
+}
+
+
+@pytest.mark.parametrize("fields", INFOS.values(), ids=INFOS.keys())
+def test_a_tst_info_of_another_form_is_malformed(fields: tuple[bytes, ...]) -> None:
+    """RFC 3161, 2.4.2: version 1, and every part where it belongs."""
+    assert parse_token(_info(*_FIELDS)).time == SIGNED_AT
+    with pytest.raises(MalformedFile, match="time-stamp token"):
+        parse_token(_info(*fields))
 
 
 @given(st.binary(max_size=200))

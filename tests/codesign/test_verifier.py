@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import plistlib
 import random
 import struct
@@ -157,11 +158,37 @@ def test_a_changed_code_directory_breaks_the_cms() -> None:
     assert "CMS" in (_refused(data).where or "")
 
 
-def test_code_directories_that_disagree_are_refused() -> None:
-    """Two that name different code, ad hoc, where no CMS would notice."""
-    data = sign(image(arch="x86_64", minimum="10.9"), SigningOptions(identifier="com.example.tool"))
+# Where a CodeDirectory has them (cs_blobs.h); the last byte of each.
+FIELDS = {
+    "version": 11,
+    "flags": 15,
+    "platform": 38,
+    "exec segment base": 71,
+    "exec segment limit": 79,
+    "exec segment flags": 87,
+    "runtime": 91,
+}
+
+
+@pytest.mark.parametrize("field", ["identifier", *FIELDS])
+def test_code_directories_that_disagree_are_refused(field: str) -> None:
+    """Ad hoc, where no CMS would notice: which of them the kernel takes must not matter."""
+    options = SigningOptions(identifier="com.example.tool", flags=Flags.RUNTIME)
+    data = sign(image(arch="x86_64", minimum="10.9"), options)
     place = _blob(data, 0, Slot.ALTERNATE_DIRECTORIES)
-    error = _refused(_flip(data, data.index(b"com.example.tool\0", place[0])))
+    at = place[0] + FIELDS[field] if field in FIELDS else data.index(b"com.example.tool\0", place[0])
+    error = _refused(_flip(data, at))
+    assert error.where == "slice x86_64: CodeDirectory sha256"
+    assert "other things" in error.message
+
+
+def test_code_directories_that_seal_different_parts_are_refused() -> None:
+    """One vouches for the resources of the bundle, the other does not; the file alone cannot tell what is right."""
+    data = sign(
+        image(arch="x86_64", minimum="10.9"), SigningOptions(identifier="a.b", info_plist=PLIST, code_resources=SEAL)
+    )
+    sealed = hashlib.sha256(SEAL).digest()
+    error = _refused(data.replace(sealed, bytes(32)))
     assert error.where == "slice x86_64: CodeDirectory sha256"
 
 
@@ -245,6 +272,17 @@ def test_a_requirement_is_demanded_of_every_slice(text: str, holds: bool) -> Non
         verify_slices(BytesSource(_universal()), Expectations(anchors=CHAIN.anchors, requirement=requirement))
     else:
         assert "does not satisfy" in _refused(_universal(), requirement=requirement).message
+
+
+@pytest.mark.parametrize("at", [0, 1, 5, 60])
+def test_a_cms_that_is_none_is_no_ad_hoc_signature(at: int) -> None:
+    """Not even where nothing else asks who signed: anybody can satisfy this designated requirement."""
+    anybody = compile_requirements('designated => identifier "com.example.tool"')
+    options = SigningOptions(identifier="com.example.tool", anchors=CHAIN.anchors, requirements=anybody)
+    data = sign(image(), options, CHAIN)
+    assert verify(data, CHAIN)
+    error = _refused(_flip(data, _blob(data, 0, Slot.CMS)[8 + at], 7))
+    assert error.where == "slice arm64: CMS signature (slot 0x10000)"
 
 
 def test_the_own_requirement_must_hold() -> None:

@@ -104,15 +104,20 @@ def rule(pattern: str, value: object) -> Callable[[Values], None]:
         pytest.param(leave_out, "leave out more", id="a rule that leaves out"),
         pytest.param(begin_with_nothing, "leave out more", id="no rule for everything"),
         pytest.param(only_old, "first version", id="for old systems alone"),
-        pytest.param(entry("Resources/icon.icns", {}), "Resources/icon.icns", id="an entry that says nothing"),
-        pytest.param(entry("Resources/icon.icns", {"hash2": b"short"}), "Resources/icon.icns", id="a short hash"),
+        pytest.param(entry("Resources/icon.icns", {}), "not one of file", id="an entry that says nothing"),
+        pytest.param(entry("Resources/icon.icns", {"hash2": b"short"}), "wrong type", id="a short hash"),
+        pytest.param(entry("Resources/icon.icns", {"hash2": "text"}), "wrong type", id="a hash that is a text"),
+        pytest.param(entry("Resources/latest", {"symlink": 5}), "wrong type", id="a link that is a number"),
+        pytest.param(entry("MacOS/second", {"requirement": 5}), "wrong type", id="a requirement that is a number"),
         pytest.param(
-            entry("Resources/icon.icns", {"hash2": "text"}), "Resources/icon.icns", id="a hash that is a text"
+            entry("MacOS/second", {"requirement": "always", "cdhash": "text"}),
+            "wrong type",
+            id="a CDHash that is a text",
         ),
-        pytest.param(entry("Resources/icon.icns", 5), "Resources/icon.icns", id="a number"),
+        pytest.param(entry("Resources/icon.icns", 5), "neither data nor", id="a number"),
         pytest.param(
             entry("Resources/icon.icns", {"hash2": bytes(32), "symlink": "empty"}),
-            "Resources/icon.icns",
+            "not one of file",
             id="two kinds",
         ),
         pytest.param(
@@ -151,6 +156,19 @@ def test_an_honest_seal_written_otherwise_holds(signed: Path, tmp_path: Path) ->
     for form in (plistlib.FMT_XML, plistlib.FMT_BINARY):
         reseal(bundle, plistlib.dumps(values, fmt=form))
         assert verify_path(bundle, anchors=DEVELOPER.anchors)
+
+
+def test_a_seal_whose_names_are_no_texts() -> None:
+    """Binary property lists can have keys of any kind; CoreFoundation takes texts alone."""
+    name = "Resources/icon.icns"
+    values = {"rules2": {"^.*": True}, "files2": {name: {"hash2": bytes(32)}}}
+    binary = plistlib.dumps(values, fmt=plistlib.FMT_BINARY)
+    assert parse_seal(binary).entries.keys() == {name}
+    # A text of ASCII becomes data of the same length.
+    text = b"\x5f\x10" + bytes([len(name)]) + name.encode()
+    assert text in binary
+    with pytest.raises(MalformedFile, match="CodeResources"):
+        parse_seal(binary.replace(text, b"\x4f" + text[1:]))
 
 
 @pytest.mark.parametrize("seal", [b"", b"no", b"bplist00", b"<plist><array/></plist>"])

@@ -76,6 +76,45 @@ def test_a_change_of_a_bundle_without_an_executable(tmp_path: Path, name: str, n
         verify_path(signed, anchors=DEVELOPER.anchors)
 
 
+def test_without_its_code_directory_it_is_not_signed(tmp_path: Path) -> None:
+    """Whatever else of the signature is left."""
+    signed = sign(write(tmp_path / "Strings.bundle", PLAIN))
+    (signed / "Contents/_CodeSignature/CodeDirectory").unlink()
+    with pytest.raises(VerificationError, match="not signed"):
+        verify_path(signed, anchors=DEVELOPER.anchors)
+
+
+@pytest.mark.parametrize(
+    ("at", "reason"), [(-1, "not that of the CodeDirectory"), (39, "hashes"), (3, "CodeDirectory")]
+)
+def test_the_code_directory_is_of_the_info_plist(tmp_path: Path, at: int, reason: str) -> None:
+    """Its one hash, its page size, its kind; ad hoc, where no CMS would notice a change."""
+    signed = sign(write(tmp_path / "Strings.bundle", PLAIN), ad_hoc=True)
+    path = signed / "Contents/_CodeSignature/CodeDirectory"
+    data = bytearray(path.read_bytes())
+    data[at] ^= 12
+    path.write_bytes(data)
+    with pytest.raises(VerificationError, match=reason):
+        verify_path(signed, anchors=DEVELOPER.anchors)
+
+
+def test_a_link_to_what_is_signed_in_place_of_an_executable(tmp_path: Path) -> None:
+    """The seal's rules leave the Info.plist out, and its hash is what the signature is of: a link may lead there."""
+    files = {**PLAIN, "Contents/Resources/about": "../Info.plist"}
+    assert verify_path(sign(write(tmp_path / "Strings.bundle", files)), anchors=DEVELOPER.anchors)
+
+
+def test_bundles_are_inside_each_other_to_a_depth(tmp_path: Path) -> None:
+    """32 deep, far more than real ones are; what is deeper is refused before it costs a stack."""
+    files = PLAIN
+    for _ in range(33):
+        files = {**PLAIN, **under("Contents/PlugIns/Strings.bundle", files)}
+    signed = sign(write(tmp_path / "Strings.bundle", files), ad_hoc=True)
+    with pytest.raises(VerificationError, match="bundles too deep inside each other"):
+        verify_path(signed, anchors=DEVELOPER.anchors)
+    assert verify_path(signed / "Contents/PlugIns/Strings.bundle", anchors=DEVELOPER.anchors)
+
+
 def test_two_code_directories_in_files(tmp_path: Path) -> None:
     """The second CodeDirectory of such a bundle is in the file that codesign gives it."""
     options = SigningOptions(anchors=DEVELOPER.anchors, hash_types=(HashType.SHA1, HashType.SHA256))

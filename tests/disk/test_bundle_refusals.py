@@ -55,6 +55,12 @@ def refused(bundle: Path) -> str:
             {"Contents/Resources/up": "/System/../etc"}, "Resources/up", "absolute link", id="link through system"
         ),
         pytest.param({"Contents/Resources/gone": "nothing"}, "Resources/gone", "to nothing", id="dangling link"),
+        pytest.param(
+            {"Contents/Resources/far": "near", "Contents/Resources/near": "/etc/passwd"},
+            "Resources/far",
+            "out of the bundle",
+            id="link to an absolute link",
+        ),
         pytest.param({"Contents/Resources/self": "self"}, "Resources/self", "to nothing", id="link to itself"),
         pytest.param(
             {"Contents/Resources/plist": "../Info.plist"}, "Resources/plist", "not sealed", id="link to unsealed"
@@ -151,6 +157,18 @@ def test_harmless_attributes_are_no_matter(tmp_path: Path) -> None:
         },
     )
     assert sign_bundle(Files(), bundle, tmp_path / "signed/Tool.app", SigningOptions())
+
+
+def test_links_to_links_are_followed_as_far_as_macos_does(tmp_path: Path) -> None:
+    """32 links one after the other (MAXSYMLINKS of Darwin's <sys/param.h>), and no 33rd."""
+    links = {f"Contents/Resources/{number}": f"{number + 1}" for number in range(32)}
+    bundle = bundles.app(tmp_path, files={**links, "Contents/Resources/32": "icon.icns"})
+    # Link 0 leads to link 1: of those behind it there are 32.
+    assert sign_bundle(Files(), bundle, tmp_path / "first/Tool.app", SigningOptions())
+    (bundle / "Contents/Resources/32").unlink()
+    write(bundle, {"Contents/Resources/32": "33", "Contents/Resources/33": "icon.icns"})
+    message = refused(bundle)
+    assert "Contents/Resources/0: a link to 1, which leads out of the bundle or to nothing" in message
 
 
 def test_all_is_told_at_once(tmp_path: Path) -> None:

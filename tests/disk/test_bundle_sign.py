@@ -14,6 +14,7 @@ from builders.signed_bundles import DEVELOPER, OPTIONS, seal, sha256, sign, tree
 
 from pipeline.codesign.code_directory import Flags
 from pipeline.codesign.options import SigningOptions
+from pipeline.codesign.requirements import compile_requirements
 from pipeline.disk import sign_bundle, strip, verify_path
 from pipeline.errors import ConfigurationError, SigningError, VerificationError
 from pipeline.host import Files
@@ -23,7 +24,11 @@ def test_nested_code_has_its_own_identifier_and_no_entitlements(tmp_path: Path) 
     """Nested code takes flags and team from the bundle around it, and nothing that names or entitles."""
     entitlements = plistlib.dumps({"com.apple.security.network.client": True})
     options = SigningOptions(
-        anchors=DEVELOPER.anchors, flags=Flags.RUNTIME, identifier="com.example.other", entitlements=entitlements
+        anchors=DEVELOPER.anchors,
+        flags=Flags.RUNTIME,
+        identifier="com.example.other",
+        entitlements=entitlements,
+        requirements=compile_requirements('designated => identifier "com.example.other"'),
     )
     signed = sign(bundles.rich_app(tmp_path), options=options)
     outer = verify_path(signed, anchors=DEVELOPER.anchors)
@@ -40,6 +45,7 @@ def test_nested_code_has_its_own_identifier_and_no_entitlements(tmp_path: Path) 
     }.items():
         found = verify_path(signed / "Contents" / path, anchors=DEVELOPER.anchors)
         assert {(one.identifier, one.team, one.entitlements) for one in found} == {(identifier, "ABCDE12345", None)}
+        assert not any("com.example.other" in (one.requirement or "") for one in found)
 
 
 def test_signing_is_repeatable(tmp_path: Path) -> None:
@@ -91,6 +97,9 @@ def test_a_framework_with_two_versions(tmp_path: Path) -> None:
         assert (
             signed / f"Contents/Frameworks/Engine.framework/Versions/{version}/_CodeSignature/CodeResources"
         ).is_file()
+    escaping = under("Contents/Frameworks/Engine.framework", {"Versions/B/Resources/out": "../../../../../../../x"})
+    with pytest.raises(SigningError, match=r"Versions/B/Resources/out.* out of the bundle"):
+        sign(write(tmp_path / "Tool.app", escaping))
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from asn1crypto import core
 from builders.chain import NOT_AFTER, SIGNED_AT, Chain, PrivateKey, developer_id, key, subject, time_stamping
 from builders.chain import certificate as issue
 from builders.clients import need
@@ -25,10 +27,20 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.codesign.certificates import order_chain
+from pipeline.codesign import der
+from pipeline.codesign.certificates import Anchors, order_chain
 from pipeline.codesign.cms import Identity, parse_cms
-from pipeline.errors import CredentialsError, MalformedFile, ReleaseError
-from pipeline.identity import APPLE_INTERMEDIATES, APPLE_ROOTS, load_identity, load_p12, load_pem, validity_warnings
+from pipeline.errors import ConfigurationError, CredentialsError, MalformedFile, ReleaseError
+from pipeline.host import Files
+from pipeline.identity import (
+    APPLE_INTERMEDIATES,
+    APPLE_ROOTS,
+    load_anchors,
+    load_identity,
+    load_p12,
+    load_pem,
+    validity_warnings,
+)
 from pipeline.redact import Secret
 
 PASSWORD = Secret("correct horse")
@@ -183,6 +195,35 @@ def test_what_is_missing_is_told() -> None:
         load_pem(text, b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
     with pytest.raises(MalformedFile, match="cannot be read"):
         load_pem(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", pem_key(chain.key))
+
+
+def test_a_key_of_a_curve_that_nobody_knows_is_malformed() -> None:
+    """A PKCS#8 key whose curve has a made-up name (1.2.3.4)."""
+    names = (core.ObjectIdentifier("1.2.840.10045.2.1"), core.ObjectIdentifier("1.2.3.4"))
+    algorithm = der.build(der.SEQUENCE, *(name.dump() for name in names))
+    content = der.build(der.SEQUENCE, der.build_integer(0), algorithm, der.build(der.OCTET_STRING, bytes(34)))
+    text = b"-----BEGIN PRIVATE KEY-----\n" + base64.encodebytes(content) + b"-----END PRIVATE KEY-----\n"
+    with pytest.raises(MalformedFile, match="private key"):
+        load_pem(pem(CHAINS["ec"].certificates[0]), text)
+
+
+def test_roots_are_read_from_a_folder(tmp_path: Path) -> None:
+    """One file a purpose; a folder or a file that is not there, or holds no certificate, is told by its path."""
+    (root,) = CHAINS["rsa"].anchors.roots
+    (other,) = CHAINS["ec"].anchors.roots
+    for name, roots in {"code.pem": [root], "timestamps.pem": [other], "tickets.pem": [root, other]}.items():
+        (tmp_path / name).write_bytes(pem(*roots))
+    assert load_anchors(Files(), tmp_path) == Anchors(
+        roots=(root,), timestamp_roots=(other,), ticket_roots=(root, other)
+    )
+    (tmp_path / "timestamps.pem").write_bytes(b"none")
+    with pytest.raises(MalformedFile, match=r"timestamps\.pem: holds no certificates"):
+        load_anchors(Files(), tmp_path)
+    (tmp_path / "timestamps.pem").unlink()
+    with pytest.raises(ConfigurationError, match=r"timestamps\.pem: no such file"):
+        load_anchors(Files(), tmp_path)
+    with pytest.raises(ConfigurationError, match="absent: no such folder"):
+        load_anchors(Files(), tmp_path / "absent")
 
 
 def test_validity_is_told_before_it_ends() -> None:

@@ -142,6 +142,7 @@ BROKEN = {
     "a UUID cut off": image(uuid=None, extra=(struct.pack("<4I", 0x1B, 16, 0, 0),)),
     "a library's name outside": _patched(GOOD, _command(0xC) + 8, 4096),
     "not Mach-O": b"\x7fELF" + GOOD[4:],
+    "a 32-bit image with another magic": _patched(image(arch="i386"), 0, 0xFEEDFACD),
     "a static library": b"!<arch>\n" + GOOD,
 }
 

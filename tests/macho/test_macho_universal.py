@@ -149,6 +149,20 @@ def test_a_broken_universal_file_is_refused(data: bytes) -> None:
         read_slices(BytesSource(data))
 
 
+def test_a_slice_inside_another_is_told() -> None:
+    """Whatever the images in it say of themselves."""
+    with pytest.raises(MalformedFile, match="inside what ends at"):
+        read_slices(BytesSource(BROKEN["slices that overlap"]))
+
+
+def test_a_processor_without_a_known_page_is_not_joined() -> None:
+    """PowerPC: where codesign would put such a slice is not known here."""
+    powerpc = struct.pack("<I", 18)
+    one = image(arch="x86_64")
+    with pytest.raises(NotSupported, match="processor type 18"):
+        plan_universal(_slices(one[:4] + powerpc + one[8:], image(arch="arm64")))
+
+
 def test_a_java_class_is_no_universal_file() -> None:
     """The magic is the same; the version of the class file stands where the number of slices does."""
     java = bytes.fromhex("cafebabe0000003d") + bytes(64)

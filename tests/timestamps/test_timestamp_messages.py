@@ -73,11 +73,14 @@ def test_any_other_status_is_a_refusal(status: str, code: int) -> None:
     with pytest.raises(Rejected, match="time not available; try later") as caught:
         parse_response(_response(status, fail_info={"time_not_available"}, status_string=["try later"]))
     assert caught.value.failures == {Failure.TIME_NOT_AVAILABLE}
+    with pytest.raises(Rejected, match=r": unaccepted policy\n") as caught:
+        parse_response(_response(status, fail_info={"unaccepted_policy"}))
+    assert caught.value.failures == {Failure.UNACCEPTED_POLICY}
 
 
 def test_granted_without_a_token_is_malformed() -> None:
-    """And so is an answer without a status."""
-    for data in (b"\x30\x05\x30\x03\x02\x01\x00", b"\x30\x00", b"\x30\x02\x30\x00"):
+    """And so is an answer without a status, or one that is no SEQUENCE."""
+    for data in (b"\x30\x05\x30\x03\x02\x01\x00", b"\x30\x00", b"\x30\x02\x30\x00", b"\x31" + _response("granted")[1:]):
         with pytest.raises(MalformedFile):
             parse_response(data)
 
