@@ -50,7 +50,16 @@ def test_a_true_folder_tells_its_story(outputs: Path) -> None:
     assert report.earlier == ("26.1121.0001.json",)
     assert report.doubles is False
     text = report.to_text()
-    for words in ("LOCAL", "c0ffee", "6 lines, 2 runs", report.head, "run run1", "dist/tool.tar", "lists tool.tar"):
+    for words in (
+        "LOCAL",
+        "c0ffee",
+        "6 lines, 2 runs",
+        report.head,
+        "run run1",
+        "dist/tool.tar",
+        "lists tool.tar",
+        *report.earlier,
+    ):
         assert words in text
     document = json.loads(json.dumps(report.to_json()))
     assert document["version"] == "26.1121.0002"
@@ -235,6 +244,10 @@ def test_of_several_findings_each_is_told(outputs: Path) -> None:
         audit(system_host(), outputs)
     for path in ("3 findings", "dist/tool.tar", "launchd/plain/tool.plist", "dist/added"):
         assert path in str(caught.value)
+    (outputs / "dist/added").unlink()
+    with pytest.raises(VerificationError, match="2 findings") as caught:
+        audit(system_host(), outputs)
+    assert [one.where for one in caught.value.parts] == ["dist/tool.tar", "launchd/plain/tool.plist"]
 
 
 def test_sums_that_do_not_fit_are_found(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.errors import HostRefused, ToolMissing
 from pipeline.host import Runner
 
 _HANGING = """
@@ -57,7 +59,7 @@ def test_a_process_that_does_not_end_is_killed_with_its_children(held: Held) -> 
 def test_a_child_that_left_the_group_is_not_waited_for(held: Held) -> None:
     """A daemon that keeps the pipes open holds up nobody."""
     done = Runner().run([sys.executable, "-c", _HANGING, held.path, "leaves"], timeout=timedelta(seconds=3))
-    assert done.timed_out
+    assert (done.timed_out, done.stderr) == (True, b"")
     begun, left = done.stdout.split()
     assert begun == b"begun"
     os.kill(int(left), signal.SIGKILL)
@@ -84,3 +86,26 @@ def test_an_interrupted_run_leaves_no_child(held: Held) -> None:
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert "KeyboardInterrupt" in done.stderr
     assert held.is_let_go()
+
+
+def test_what_cannot_be_started_is_told_apart(tmp_path: Path) -> None:
+    """A program that is not there, a folder that is not there to run it in, and a file that is no program."""
+    missing = tmp_path / "missing"
+    for cwd in (None, tmp_path):
+        with pytest.raises(ToolMissing, match="missing is not on this host"):
+            Runner().run([missing], cwd=cwd)
+    with pytest.raises(HostRefused, match="no such folder to run in"):
+        Runner().run([sys.executable, "-c", ""], cwd=missing)
+    with pytest.raises(HostRefused, match="cannot be started"):
+        Runner().run([tmp_path])
+
+
+def test_a_child_sees_what_it_is_given_and_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of our own environment only what is passed on to every tool; what is given stands above it."""
+    monkeypatch.setenv("A_TOKEN", "hunter22")
+    monkeypatch.setenv("LANG", "C")
+    program = "import json, os; print(json.dumps(dict(os.environ)))"
+    done = Runner().run([sys.executable, "-c", program], environment={"GIVEN": "yes", "LANG": "de_DE"})
+    seen = json.loads(done.stdout)
+    assert "A_TOKEN" not in seen
+    assert (seen["GIVEN"], seen["LANG"], seen["PATH"]) == ("yes", "de_DE", os.environ["PATH"])
