@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from pipeline.codesign.allocation import SIGNABLE
 from pipeline.codesign.identifiers import parse_info_plist
 from pipeline.codesign.tree import EntryKind, Tree, join, name_of
 from pipeline.errors import MalformedFile, NotSupported, SigningError
-from pipeline.macho import read_all
+from pipeline.macho import file_type, read_all
 
 SIGNATURE_FOLDER = "_CodeSignature"
 SEAL = f"{SIGNATURE_FOLDER}/CodeResources"
@@ -44,8 +45,10 @@ class Bundle:
     info_plist: bytes | None = field(repr=False)
     info: Mapping[str, Any] = field(repr=False)
     main_file: str
-    """The main executable; without one the file that stands for it, the Info.plist."""
+    """The main executable, code or not; without one the file that stands for it, the Info.plist."""
     has_executable: bool
+    """Is the main executable a Mach-O file? A script or a static library holds no signature: its is in files beside
+    the seal, like that of a bundle without an executable."""
 
     @property
     def name(self) -> str:
@@ -63,7 +66,7 @@ class Bundle:
     @property
     def is_installer(self) -> bool:
         """An old installer package, sealed by rules of its own."""
-        return not self.has_executable and "IFMajorVersion" in self.info
+        return self.main_file == self.info_path and "IFMajorVersion" in self.info
 
 
 def relative(path: str, folder: str) -> str | None:
@@ -107,8 +110,13 @@ def find_bundle(tree: Tree, root: str = "", *, name: str = "", version: str | No
         info_plist=info_plist,
         info=info,
         main_file=main_file,
-        has_executable=executable is not None,
+        has_executable=executable is not None and _is_code(tree, executable),
     )
+
+
+def _is_code(tree: Tree, path: str) -> bool:
+    with tree.open(path) as source:
+        return file_type(source) in SIGNABLE
 
 
 def versions(tree: Tree, root: str) -> tuple[str, ...]:

@@ -63,6 +63,17 @@ def find_code(tree: Tree, root: str = "", *, name: str = "", nested: bool = True
     )
 
 
+def find_plain(tree: Tree, root: str = "", *, name: str = "") -> Iterator[Bundle]:
+    """The bundles whose signature is in files beside their seal, from the inside out; this folder's own is the last."""
+    for version in versions(tree, root) or (None,):
+        bundle = find_bundle(tree, root, name=name, version=version)
+        for part in parts(tree, bundle):
+            if part.is_bundle:
+                yield from find_plain(tree, part.path)
+        if not bundle.has_executable:
+            yield bundle
+
+
 def _code(tree: Tree, bundle: Bundle, nested: bool) -> Iterator[Code]:
     for part in parts(tree, bundle):
         if part.is_bundle:

@@ -1,7 +1,9 @@
-"""Signatures of bundles without an executable: the parts are files beside the seal, since no Mach-O file holds them.
+"""Signatures of bundles whose executable is no Mach-O file: the parts are files beside the seal, since none holds them.
 
-What stands for the executable is the Info.plist, hashed whole. Names and contents of the files as in Security's
-`bundlediskrep.cpp` and `codedirectory.cpp` (canonicalSlotName, which calls alternate CodeDirectories requirements).
+The executable (a script, a static library) is hashed whole; where there is none the Info.plist stands for it. Names and
+contents of the files as in Security's `bundlediskrep.cpp` and `codedirectory.cpp` (canonicalSlotName, which calls
+alternate CodeDirectories requirements). A script's host requirement, which codesign takes from the interpreter that the
+signing Mac has, is not made up here.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from pipeline.codesign.superblob import ALTERNATE_SLOTS, Blob, Magic, Slot, buil
 from pipeline.codesign.tree import EntryKind, Tree, join
 from pipeline.codesign.verified import VerifiedSlice
 from pipeline.codesign.verifier import Expectations, check_directories, judge
-from pipeline.errors import MalformedFile, VerificationError
+from pipeline.errors import MalformedFile, SigningError, VerificationError
 from pipeline.macho import Source, read_all
 
 ARCHITECTURE = "none"
@@ -67,6 +69,12 @@ def sign_plain(
 
     Raises SigningError where codesign would refuse.
     """
+    if options.entitlements is not None or options.constraints:
+        raise SigningError(
+            "entitlements and constraints are a Mach-O file's, and the bundle's executable is none",
+            where=bundle.main_file,
+            remedy="give them to the program in it that is to have them (--nested-entitlements)",
+        )
     inputs = decided(
         options,
         identity,

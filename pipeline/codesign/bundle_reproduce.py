@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.codesign.bundle import Bundle, find_bundle, relative, versions
-from pipeline.codesign.bundle_code import Code, find_code, parts
+from pipeline.codesign.bundle_code import Code, find_code, find_plain, parts
 from pipeline.codesign.bundle_plain import ARCHITECTURE, plain_directories, read_plain
 from pipeline.codesign.decisions import Machine, default_hash_types
 from pipeline.codesign.describe import form_of
@@ -49,7 +49,7 @@ def reproduce_bundle(tree: Tree, name: str) -> tuple[CodeReproduction, ...]:
 
     Raises VerificationError where that is not signed and sealed.
     """
-    found = list(_plain_bundles(tree, "", name)) + [
+    found = list(_plain_bundles(tree, name)) + [
         again for code in find_code(tree, name=name) if (again := _code(tree, code)) is not None
     ]
     own = {find_bundle(tree, name=name, version=one).main_file for one in versions(tree, "") or (None,)}
@@ -81,15 +81,9 @@ def _with_seal(
     return CodeReproduction(path=path, file=file, seal=seal, seal_differences=differences or ())
 
 
-def _plain_bundles(tree: Tree, root: str, name: str = "") -> Iterator[CodeReproduction]:
-    """The signed bundles without an executable, this one and those inside."""
-    for version in versions(tree, root) or (None,):
-        bundle = find_bundle(tree, root, name=name, version=version)
-        for part in parts(tree, bundle):
-            if part.is_bundle:
-                yield from _plain_bundles(tree, part.path)
-        signature = read_plain(tree, bundle) if not bundle.has_executable else None
-        if signature is not None:
+def _plain_bundles(tree: Tree, name: str) -> Iterator[CodeReproduction]:
+    for bundle in find_plain(tree, name=name):
+        if (signature := read_plain(tree, bundle)) is not None:
             yield _with_seal(tree, bundle.main_file, _plain(tree, bundle, signature), bundle, signature)
 
 

@@ -91,16 +91,24 @@ def _describe_slice(one: MachSlice) -> Facts:
 def _describe_signature(signature: Signature, one: MachSlice) -> Facts:
     command = one.image.signature
     assert command is not None, "an image with a signature has the command that says where"
-    facts: Facts = {
-        "form": str(form_of(signature, command.datasize)),
-        "cdhash": signature.best.cdhash.hex(),
-        "identifier": signature.best.identifier,
-        "team": signature.best.team,
-        "flags": list(signature.best.flag_names),
+    place: Facts = {
         "offset": command.dataoff,
         "reserved": command.datasize,
         "length": len(signature.superblob),
         "residue": first_nonzero(one.source, command.dataoff + len(signature.superblob), one.size) is not None,
+    }
+    return describe_signature(signature, form_of(signature, command.datasize), place)
+
+
+def describe_signature(signature: Signature, form: Form, place: Facts) -> Facts:
+    """What a signature says; `place` are the facts of where it is, if it is in an image."""
+    facts: Facts = {
+        "form": str(form),
+        "cdhash": signature.best.cdhash.hex(),
+        "identifier": signature.best.identifier,
+        "team": signature.best.team,
+        "flags": list(signature.best.flag_names),
+        **place,
         "code_directories": [_describe_directory(directory) for directory in signature.directories],
     }
     for name, (slot, read) in _PARTS.items():

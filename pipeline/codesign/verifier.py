@@ -166,7 +166,7 @@ def check_directories(signature: Signature, dataoff: int) -> None:
             raise VerificationError("it says other things than the CodeDirectory of slot 0", where=where)
         if directory.code_limit != dataoff:
             raise VerificationError(
-                f"it covers {directory.code_limit:#x} bytes, the signature begins at {dataoff:#x}", where=where
+                f"it covers {directory.code_limit:#x} bytes, there are {dataoff:#x} to cover", where=where
             )
         pages = -(-dataoff // directory.page_size) if directory.page_size else 1
         if directory.code_slots != pages:

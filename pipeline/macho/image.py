@@ -28,6 +28,8 @@ _KINDS = {
     c.MH_CIGAM_64: (ByteOrder.BIG, True),
 }
 _HEADER = "7I"
+_HEADER_START = "4I"
+IMAGE_START = 16
 _COMMAND = "2I"
 _COMMAND_SIZE = 8
 _SEGMENT = "16s8I"
@@ -156,6 +158,12 @@ class Image:
 def header_size(is_64: bool) -> int:
     """sizeof(mach_header) or sizeof(mach_header_64)."""
     return 32 if is_64 else 28
+
+
+def image_file_type(start: bytes) -> int | None:
+    """The file type in the first `IMAGE_START` bytes of an image; None where they are no image's."""
+    kind = _KINDS.get(int.from_bytes(start[:_MAGIC_SIZE], "little"))
+    return layout(kind[0], _HEADER_START).unpack(start)[3] if kind and len(start) == IMAGE_START else None
 
 
 def parse_image(source: Source) -> Image:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pipeline.errors import ConfigurationError, MalformedFile, NotSupported
 from pipeline.macho import constants as c
 from pipeline.macho.fields import align, unpack
-from pipeline.macho.image import Image, parse_image
+from pipeline.macho.image import IMAGE_START, Image, image_file_type, parse_image
 from pipeline.macho.source import Part, Source, Window, size_of
 
 # A Java class file begins with the same magic; its version, 45 or more, stands where the number of slices does. No
@@ -64,6 +64,21 @@ def is_macho(first_bytes: bytes) -> bool:
 def holds_macho(source: Source) -> bool:
     """Does it claim to be a Mach-O, by how it begins?"""
     return is_macho(source.read(0, min(_FAT_HEADER.size, source.size)))
+
+
+def file_type(source: Source) -> int | None:
+    """What kind of file the image is (`FileType`), or the first one of a universal file; None for what is no image.
+
+    Nothing else is judged, as Apple's Security judges it (macho++.cpp, typeOf) to know code from other files.
+    """
+    if not holds_macho(source):
+        return None
+    start = source.read(0, min(_FAT_HEADER.size + _FAT_ARCH.size, source.size))
+    is_fat = start[:4] == c.FAT_MAGIC.to_bytes(4, "big")
+    offset = _fat_arch(start, 0).offset if is_fat else 0
+    if offset > source.size:
+        raise MalformedFile(f"the first slice begins at {offset:#x}, past the file of {source.size} bytes")
+    return image_file_type(source.read(offset, min(IMAGE_START, source.size - offset)))
 
 
 def read_slices(source: Source) -> tuple[MachSlice, ...]:
