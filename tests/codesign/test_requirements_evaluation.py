@@ -29,7 +29,7 @@ from pipeline.codesign.requirements import (
     requirement_text,
     satisfies,
 )
-from pipeline.codesign.requirements.program import Instruction, Op, build_requirement
+from pipeline.codesign.requirements.program import Instruction, Op, build_requirement, parse_requirement
 from pipeline.errors import ReleaseError, VerificationError
 
 INFO: Mapping[str, Any] = {
@@ -221,6 +221,44 @@ def test_what_cannot_be_known_here_is_no_answer(text: str) -> None:
 def test_an_opcode_of_tomorrow_is_false_or_passed_over(program: list[Instruction], answer: bool) -> None:
     """Its flag says which (requirement.h: opGenericFalse, opGenericSkip); its data are no expression."""
     assert satisfies(build_requirement(program), FACTS) is answer
+
+
+def test_a_value_of_the_info_plist_in_the_oldest_form() -> None:
+    """opInfoKeyValue, which today's compiler writes no more: a key and the text that it must have."""
+    for text, answer in ((b"1.10", True), (b"1.1", False), (b"version", False)):
+        program = (Instruction(op=Op.INFO_VALUE, data=b"version", second=text),)
+        blob = build_requirement(program)
+        assert parse_requirement(blob) == program
+        assert satisfies(blob, FACTS) is answer
+
+
+# Apple's keys for the parts of a subject (SecCertificate's certFields), with the attributes they mean.
+SUBJECT = {
+    "C": "2.5.4.6",
+    "CN": "2.5.4.3",
+    "D": "2.5.4.13",
+    "L": "2.5.4.7",
+    "O": "2.5.4.10",
+    "C-O": "2.5.4.10.1",
+    "OU": "2.5.4.11",
+    "C-OU": "2.5.4.11.1",
+    "ST": "2.5.4.8",
+    "C-ST": "2.5.4.8.1",
+    "STREET": "2.5.4.9",
+    "C-STREET": "2.5.4.9.1",
+    "UID": "0.9.2342.19200300.100.1.1",
+}
+
+
+def test_every_part_of_a_subject_has_its_key() -> None:
+    """Each finds its own attribute and no other's."""
+    values = {key: f"{number:02}" for number, key in enumerate(SUBJECT)}
+    name = x509.Name([x509.NameAttribute(x509.ObjectIdentifier(oid), values[key]) for key, oid in SUBJECT.items()])
+    leaf = certificate(name, key("leaf"), subject("Test Root"), key("root"))
+    facts = replace(FACTS, chain=(leaf, root_certificate("rsa")))
+    for part, value in values.items():
+        blob = compile_requirement(f'certificate leaf["subject.{part}"] = "{value}"')
+        assert satisfies(blob, facts), part
 
 
 def test_an_email_is_any_of_the_leafs() -> None:

@@ -19,6 +19,7 @@ from pipeline.codesign.reproduce import reproduce
 from pipeline.codesign.signature import parse_signature
 from pipeline.codesign.signed_data import issuer_and_serial
 from pipeline.codesign.stripper import strip_slices
+from pipeline.codesign.superblob import Blob, Magic, Slot, build_blob, build_superblob
 from pipeline.errors import MalformedFile, ReleaseError
 from pipeline.macho import BytesSource, read_slices
 
@@ -54,6 +55,13 @@ def _read_everything(data: bytes) -> None:
             read()
         except ReleaseError as error:
             str(error).encode()
+
+
+def test_a_signature_without_a_code_directory_is_malformed() -> None:
+    """Whatever else is in it."""
+    empty_set = Blob(slot=Slot.REQUIREMENTS, data=build_blob(Magic.REQUIREMENTS, bytes(4)))
+    with pytest.raises(MalformedFile, match="without a CodeDirectory"):
+        parse_signature(build_superblob([empty_set]))
 
 
 @settings(max_examples=150, deadline=None)
