@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Protocol, TextIO
 
 from pipeline.host import workflow
@@ -94,6 +96,10 @@ class Console:
     def result(self, text: str) -> None:
         print(self._shown(text), file=self._results, flush=True)
 
+    def document(self, value: object) -> None:
+        """A result as one JSON document. Moments are in ISO 8601, bytes in hexadecimal digits, sets in order."""
+        self.result(json.dumps(value, indent=2, sort_keys=True, default=_plain))
+
     @contextmanager
     def progress(self, label: str, total: int, unit: str = "B", *, announced: bool = False) -> Iterator[Progress]:
         """A bar where there is a terminal; elsewhere one plain line when it starts, unless that was `announced`."""
@@ -111,3 +117,13 @@ class Console:
             leave=False,
         ) as bar:
             yield bar
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=str)
+    raise TypeError(f"{type(value).__name__} in a JSON document")

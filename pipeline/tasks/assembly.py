@@ -17,20 +17,19 @@ from pipeline.model import Configuration, Plan, World
 from pipeline.redact import Secret
 from pipeline.release import begin
 from pipeline.stages.context import Context, SilentLog
+from pipeline.tasks.places import CONFIGURATION
 from pipeline.toolchain import Toolchain
 from pipeline.toolchain.services import Services
-
-_BESIDE_TASKS = Path(__file__).parents[2] / "release.toml"
 
 
 def configuration_of(host: Host, path: str | None) -> Configuration:
     """`path` is the caller's; without one, the release.toml beside tasks.py."""
-    return config.load(Path(path).absolute() if path else _BESIDE_TASKS, host)
+    return config.load(Path(path).absolute() if path else CONFIGURATION, host)
 
 
 def credentials_file(host: Host, path: str | None) -> Path | None:
     """The file that [notary] credentials names for the notary's keys; None is the system's keyring."""
-    return config.load_notary(Path(path).absolute() if path else _BESIDE_TASKS, host).credentials
+    return config.load_notary(Path(path).absolute() if path else CONFIGURATION, host).credentials
 
 
 @contextmanager

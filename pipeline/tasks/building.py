@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -52,7 +51,7 @@ def build(host: Host, path: str | None, part: Part, *, as_json: bool, dry: bool,
         digests = {arch: record_digest(context, arch) for arch in present}
     if as_json:
         document = {"builds": digests, "whole": is_whole(after), "version": plan.version}
-        host.console.result(json.dumps(document, indent=2, sort_keys=True))
+        host.console.document(document)
         return
     for arch, digest in digests.items():
         host.console.result(f"unsigned/{arch}  {digest}")

@@ -11,9 +11,9 @@ from pathlib import Path
 from invoke import Context as InvokeContext
 from invoke import Exit, task
 
+from pipeline.tasks.places import ROOT
 from pipeline.tasks.session import command, is_dry
 
-_ROOT = Path(__file__).parents[2]
 # Side by side, file by file: the tests of one file share what its fixtures have made.
 _PYTEST = ("-m", "pytest", "--numprocesses", str(max(2, os.cpu_count() or 2)), "--dist", "loadfile")
 _CHECKS = (
@@ -29,7 +29,7 @@ def _run(argv: tuple[str, ...], *, dry: bool) -> None:
     """Run one check in our own terminal; its exit code becomes ours."""
     line = shlex.join(("python", *argv))
     print(f"$ {line}", file=sys.stderr, flush=True)
-    if not dry and (code := subprocess.call([sys.executable, *argv], cwd=_ROOT)):
+    if not dry and (code := subprocess.call([sys.executable, *argv], cwd=ROOT)):
         raise Exit(f"{line} failed", code=1 if code > 1 else code)
 
 

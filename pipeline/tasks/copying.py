@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from pipeline import templates
 from pipeline.host import Host
+from pipeline.tasks.places import ROOT
 from pipeline.templates import State
 
-_ROOT = Path(__file__).parents[2]
-_FOLDER = _ROOT / "templates-for-bin"
+_FOLDER = ROOT / "templates-for-bin"
 
 
 def show(host: Host, to: str | None, *, as_json: bool) -> None:
     found = templates.find(host.files, _FOLDER, _target(to))
     if as_json:
         states = {template.name: template.state.name.lower() for template in found}
-        host.console.result(json.dumps(states, indent=2, sort_keys=True))
+        host.console.document(states)
         return
     width = max(len(template.name) for template in found)
     for template in found:
@@ -38,4 +37,4 @@ def copy(host: Host, to: str | None, names: tuple[str, ...], *, dry: bool) -> No
 
 
 def _target(to: str | None) -> Path:
-    return Path(to).absolute() if to else _ROOT / "bin"
+    return Path(to).absolute() if to else ROOT / "bin"

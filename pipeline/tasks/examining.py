@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from pipeline.codesign.reproduce import FileReproduction
 from pipeline.codesign.reproduce import reproduce as sign_again
 from pipeline.codesign.requirements import compile_requirement
 from pipeline.codesign.verified import VerifiedSlice
-from pipeline.errors import ConfigurationError, ReleaseError, VerificationError
+from pipeline.errors import ReleaseError, VerificationError
 from pipeline.host import Host
 from pipeline.macho import read_slices
 from pipeline.tasks.signing import anchors_of, existing
@@ -24,14 +22,17 @@ from pipeline.tasks.signing import anchors_of, existing
 
 def inspect(host: Host, path: str, *, as_json: bool) -> None:
     facts = _facts(existing(path))
-    host.console.result(_document(facts) if as_json else render(facts).rstrip("\n"))
+    if as_json:
+        host.console.document(facts)
+    else:
+        host.console.result(render(facts).rstrip("\n"))
 
 
 def verify(host: Host, path: str, requirement: str | None, anchors: str | None, *, as_json: bool) -> None:
     wanted = compile_requirement(requirement) if requirement else None
     found = disk.verify_path(existing(path), anchors=anchors_of(host, anchors), requirement=wanted)
     if as_json:
-        host.console.result(_document([asdict(one) for one in found]))
+        host.console.document([asdict(one) for one in found])
         return
     for one in found:
         host.console.result(f"{path}: {one.arch}: valid\n{_words(one)}")
@@ -49,7 +50,7 @@ def reproduce(host: Host, path: str, *, as_json: bool) -> None:
         except ReleaseError as error:
             raise error.at(path) from None
     if as_json:
-        host.console.result(_document({"identical": found.is_identical, **_reproduced(found)}))
+        host.console.document({"identical": found.is_identical, **_reproduced(found)})
     else:
         _tell_reproduced(host, path, found)
     if not found.is_identical:
@@ -70,7 +71,7 @@ def _reproduce_bundle(host: Host, path: Path, *, as_json: bool) -> None:
             {"path": one.path, "seal": one.seal, "seal_differences": one.seal_differences, **_reproduced(one.file)}
             for one in found
         ]
-        host.console.result(_document({"identical": identical, "code": code}))
+        host.console.document({"identical": identical, "code": code})
     else:
         for one in found:
             _tell_reproduced(host, str(path / one.path), one.file)
@@ -133,20 +134,9 @@ def ticket(host: Host, path: str, other: str | None, anchors: str | None, *, as_
     not_judged = ["the package's or image's content, beyond the hash that a ticket names it by"] if is_whole else []
     if as_json:
         hashes = [{"type": int(one.type), "hash": one.hash} for one in found.hashes]
-        host.console.result(
-            _document(
-                {
-                    "time": found.time,
-                    "flags": found.flags,
-                    "hashes": hashes,
-                    "not_judged": not_judged,
-                    "slices": [
-                        {"path": where, "arch": arch, "cdhash": cdhash, "proved": yes}
-                        for where, arch, cdhash, yes in proved
-                    ],
-                }
-            )
-        )
+        slices = [{"path": where, "arch": arch, "cdhash": cdhash, "proved": yes} for where, arch, cdhash, yes in proved]
+        document = {"time": found.time, "flags": found.flags, "hashes": hashes, "not_judged": not_judged}
+        host.console.document(document | {"slices": slices})
     else:
         host.console.result(
             f"{path}: a ticket of {found.time:%Y-%m-%d %H:%M:%SZ}, flags {found.flags}; signature holds"
@@ -165,7 +155,7 @@ def ticket(host: Host, path: str, other: str | None, anchors: str | None, *, as_
 def diff(host: Host, one: str, other: str, *, as_json: bool) -> None:
     found = differences(_facts(existing(one)), _facts(existing(other)))
     if as_json:
-        host.console.result(_document([asdict(difference) for difference in found]))
+        host.console.document([asdict(difference) for difference in found])
     else:
         for difference in found:
             host.console.result(difference.field)
@@ -228,16 +218,3 @@ def _words(one: VerifiedSlice) -> str:
         lines.append("bytes of an earlier signature lie behind this one; nothing covers them")
     lines += [f"not judged: {words}" for words in one.not_judged]
     return "\n".join(f"  {line}" for line in lines)
-
-
-def _document(value: object) -> str:
-    def plain(other: object) -> object:
-        if isinstance(other, datetime):
-            return other.isoformat()
-        if isinstance(other, bytes):
-            return other.hex()
-        if isinstance(other, (set, frozenset)):
-            return sorted(other, key=str)
-        raise ConfigurationError(f"{type(other).__name__} in a JSON document")
-
-    return json.dumps(value, indent=2, sort_keys=True, default=plain)

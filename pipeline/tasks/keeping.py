@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -51,7 +50,7 @@ def show(host: Host, config: str | None, *, as_json: bool) -> None:
     names = notary.list_profiles(host, file)
     if as_json:
         kept = {"file": str(file) if file else None, "profiles": list(names)}
-        host.console.result(json.dumps(kept, indent=2, sort_keys=True))
+        host.console.document(kept)
         return
     host.console.say(f"{len(names) or 'nothing'} kept in {notary.kept_in(file)}")
     for name in names:

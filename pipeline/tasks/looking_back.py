@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,9 +19,9 @@ from pipeline.host import Host
 from pipeline.journal import LARGEST, LOG, verify_chain
 from pipeline.notary import NotaryLog, Records, parse_log
 from pipeline.tasks import ci
+from pipeline.tasks.places import OUTPUTS
 
 Result = TypeVar("Result")
-_BESIDE_TASKS = Path(__file__).parents[2] / "build" / "macos"
 
 
 def audit(host: Host, folder: str | None, *, gate: bool, head: str | None, key: str | None, as_json: bool) -> None:
@@ -32,20 +31,20 @@ def audit(host: Host, folder: str | None, *, gate: bool, head: str | None, key: 
         report = replace(report, page=_judge_page(host, where, report))
     except VerificationError as error:
         if as_json:
-            host.console.result(_document({"holds": False, "folder": str(where), "findings": _findings(error)}))
+            host.console.document({"schema": 1, "holds": False, "folder": str(where), "findings": _findings(error)})
         raise
     words = [f"newest line of the log: {report.head}", *report.objections]
     ci.summarise(
         host, f"Audit: {report.release} {report.version} holds", [*words, report.page] if report.page else words
     )
     if as_json:
-        host.console.result(_document({"holds": True, "findings": [], **report.to_json()}))
+        host.console.document({"holds": True, "findings": [], **report.to_json()})
     else:
         host.console.result(report.to_text())
 
 
 def _folder(folder: str | None) -> Path:
-    return Path(folder).absolute() if folder else _BESIDE_TASKS
+    return Path(folder).absolute() if folder else OUTPUTS
 
 
 def _key(host: Host, path: str | None) -> bytes | None:
@@ -58,10 +57,6 @@ def _key(host: Host, path: str | None) -> bytes | None:
 
 def _findings(error: VerificationError) -> list[dict[str, str | None]]:
     return [{"where": one.where, "message": one.message, "remedy": one.remedy} for one in error.parts]
-
-
-def _document(document: dict[str, object]) -> str:
-    return json.dumps({"schema": 1} | document, indent=2, sort_keys=True)
 
 
 def report(host: Host, folder: str | None, *, dry: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -72,7 +71,7 @@ def one_stage(
         built = [manifest.built_to_json(one) for one in after.builds if one not in plan.builds]
         if as_json:
             document = {"stage": name, "artifacts": [manifest.artifact_to_json(one) for one in changed], "built": built}
-            host.console.result(json.dumps(document, indent=2, sort_keys=True))
+            host.console.document(document)
         else:
             for one in built:
                 host.console.result(f"{one['path']}  {one['sha256']}")
@@ -155,7 +154,7 @@ def _show_steps(context: Context, plan: Plan, *, as_json: bool, only: str | None
             "stages": [{"stage": s.stage.NAME, "done": s.plan is not None, "why": s.why} for s in steps],
             "submissions": [one.to_json() for one in submissions],
         }
-        context.host.console.result(json.dumps(document, indent=2, sort_keys=True))
+        context.host.console.document(document)
         return
     for step in steps:
         context.host.console.result(

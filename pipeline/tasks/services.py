@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -74,7 +73,7 @@ def paths(host: Host, question: Question, *, as_json: bool) -> None:
     if replaced is not None:
         facts["replaces"] = replaced
     if as_json:
-        host.console.result(json.dumps(facts | {"remark": found.remark}, indent=2, sort_keys=True))
+        host.console.document(facts | {"remark": found.remark})
         return
     for name, value in facts.items():
         host.console.result(f"{name:<15} {value}")
@@ -105,7 +104,7 @@ def check(host: Host, path: str, folder: str | None, *, installed: bool, as_json
     if not number and not findings:
         raise ConfigurationError("holds no job: no file that ends in .plist", where=path)
     if as_json:
-        host.console.result(json.dumps([asdict(one) for one in findings], indent=2, sort_keys=True))
+        host.console.document([asdict(one) for one in findings])
     else:
         for one in findings:
             host.console.result(str(one))

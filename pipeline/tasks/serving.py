@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -10,9 +9,10 @@ from pathlib import Path
 from pipeline.errors import Terminated
 from pipeline.host import Host
 from pipeline.rehearsal import Levers, Rehearsal, lever_words
+from pipeline.tasks.places import OUTPUTS
 from pipeline.toolchain.services import Services
 
-_FOLDER = Path(__file__).parents[2] / "build" / "macos" / "rehearsal"
+_FOLDER = OUTPUTS / "rehearsal"
 _LONG = timedelta(hours=1)
 
 
@@ -32,7 +32,7 @@ def serve(
         facts = _facts(rehearsal.services, where)
         host.console.say("REHEARSAL: Apple has no part in it. docs/rehearsal-services.md says how to point at it.")
         if as_json:
-            host.console.result(json.dumps(facts, indent=2))
+            host.console.document(facts)
         else:
             for name, value in facts.items():
                 host.console.result(f"{name:<14}{value}")
