@@ -155,6 +155,15 @@ def test_a_job_that_launchd_refuses_is_rolled_back(carrying: Workshop, root: Pat
     assert state_of(root) == before
 
 
+def test_a_first_installation_that_fails_leaves_nothing(carrying: Workshop, root: Path) -> None:
+    """Where there was no agent there is none again: no binary, no job, nothing that launchd knows."""
+    (root / "refused" / "acmemesh").touch()
+    ran = deploy(carrying, root)
+    assert ran.code == 14
+    assert state_of(root) == {}
+    assert launchctl.loaded(root) == {}
+
+
 def test_rollback_puts_the_one_before_back(carrying: Workshop, root: Path) -> None:
     """deploy.rollback installs the newest backup and uses it up; without one it says so."""
     older = install_older(carrying, root)
