@@ -132,6 +132,7 @@ CASES = [
     Case(name="upload-answer-lost", arrange=fault(UPLOAD, CutAnswer(at=0))),
     Case(name="upload-answer-lost-often", arrange=fault(UPLOAD, CutAnswer(at=0), times=4)),
     Case(name="upload-500", arrange=fault(UPLOAD, answers.S3_INTERNAL_ERROR)),
+    Case(name="upload-504-of-a-gateway", arrange=fault(UPLOAD, answers.GATEWAY_TIMEOUT)),
     Case(name="upload-503", arrange=fault(UPLOAD, answers.S3_SLOW_DOWN, times=2)),
     Case(name="upload-token-expired-once", arrange=fault(UPLOAD, answers.EXPIRED_TOKEN)),
     Case(

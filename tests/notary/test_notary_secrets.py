@@ -13,6 +13,7 @@ from builders.notary_desk import WAIT, Desk, Killed, killing
 
 from pipeline.host import Http, Response, Upload
 from pipeline.notary import APPLE_POLICY, notarize
+from pipeline.notary.client import NotaryClient
 from pipeline.rehearsal import CutRequest, Endpoint, answers
 
 
@@ -75,6 +76,16 @@ def test_nothing_that_passed_is_in_a_file_or_on_the_screen(desk: Desk) -> None:
     secrets = ears.heard | private_lines(desk)
     for text in texts(desk, desk.records):
         assert [secret for secret in secrets if secret in text] == []
+
+
+def test_leave_to_upload_is_redacted_as_it_arrives(desk: Desk) -> None:
+    """Before anything is done with the object store's credentials, nothing can print them any more."""
+    services, host = desk.rehearsal.services, desk.host()
+    assert services.notary is not None
+    assert services.credentials is not None
+    grant = NotaryClient(host, services.notary, services.credentials).submit("tool.zip", "00" * 32)
+    for secret in (grant.access_key, grant.secret_key, grant.session_token):
+        assert host.redact(f"x {secret.reveal()} x") == "x [redacted] x"
 
 
 def test_the_token_goes_to_the_notary_alone(desk: Desk) -> None:
