@@ -38,6 +38,8 @@ _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _NO_LINE = re.compile("[\n\0]")
 # What file systems take: NAME_MAX, in bytes.
 _LONGEST_NAME = 255
+# Of a manifest, in bytes: sixty artifacts take a hundredth of it.
+LARGEST = 16 * 1024 * 1024
 """The page that shows what a manifest describes: gone as soon as the manifest no longer speaks."""
 
 
@@ -133,12 +135,12 @@ def _check_rest(document: Mapping[str, Any]) -> None:
                 _typed(change, key, str)
             for key in ("before", "after"):
                 _optional(change, key)
-    to_bytes(document)
+    json.dumps(document, ensure_ascii=False).encode()
 
 
 def load(files: Files, path: Path) -> dict[str, Any]:
     """Read a manifest. Raises VerificationError where it is none, HostRefused where it cannot be read."""
-    return from_bytes(files.read(path), str(path))
+    return from_bytes(files.read(path, limit=LARGEST), str(path))
 
 
 def save(files: Files, folder: Path, data: bytes) -> None:
@@ -329,4 +331,4 @@ def _optional_texts(document: Mapping[str, Any], key: str) -> tuple[str, ...] | 
 
 
 def _read(files: Files, path: Path) -> bytes | None:
-    return files.read(path) if path.is_file() else None
+    return files.read(path, limit=LARGEST) if path.is_file() else None

@@ -46,7 +46,7 @@ def read_evidence(host: Host, folder: Path, head: str | None) -> Evidence:
         _demand_head(entries, head)
     if not (folder / manifest.NAME).is_file():
         raise VerificationError("is missing: no release is finished here", where=manifest.NAME, remedy=_last(entries))
-    data = host.files.read(folder / manifest.NAME)
+    data = host.files.read(folder / manifest.NAME, limit=manifest.LARGEST)
     document = manifest.from_bytes(data)
     _demand_recorded(entries, hashlib.sha256(data).hexdigest(), document)
     earlier, lost = _history(host, folder, entries)

@@ -189,7 +189,8 @@ def _text(value: Any) -> bytes:
 
 def _integer(value: int | float) -> bytes:
     if isinstance(value, float) or value not in _INTEGER_RANGE:
-        raise SigningError(f"entitlements hold a number that is no 64-bit integer: {value}")
+        # Not shown: a number may be as long as the file.
+        raise SigningError("entitlements hold a number that is no 64-bit integer")
     return der.build_integer(value)
 
 

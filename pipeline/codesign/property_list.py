@@ -19,6 +19,7 @@ from pipeline.errors import MalformedFile
 # A seal has some 300 bytes a file: this is one of 200,000 files.
 LARGEST_SEAL = 64 * 1024 * 1024
 _DEEPEST = 16
+_SMALLEST, _LARGEST = -(1 << 63), (1 << 64) - 1
 _LINE = 76
 _DEEPEST_INDENT = 8
 _FIRST_ELEMENT = re.compile(rb"<[A-Za-z]")
@@ -54,7 +55,23 @@ def parse_plist(data: bytes, what: str) -> dict[str, Any]:
         raise MalformedFile(f"{what}: no property list ({type(error).__name__}{told})") from error
     if not isinstance(values, dict):
         raise MalformedFile(f"{what}: not a dictionary")
+    _check_numbers(values, what)
     return values
+
+
+def _check_numbers(values: dict[str, Any], what: str) -> None:
+    """CoreFoundation has no integer of more than 64 bits; Python has, and some that it cannot write in digits."""
+    pending: list[Any] = [values]
+    seen: set[int] = set()
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict | list):
+            # A binary list can hold one object any number of times.
+            if id(value) not in seen:
+                seen.add(id(value))
+                pending += value.values() if isinstance(value, dict) else value
+        elif isinstance(value, int) and not _SMALLEST <= value <= _LARGEST:
+            raise MalformedFile(f"{what}: a number of more than 64 bits")
 
 
 def _load_xml(data: bytes) -> object:

@@ -28,7 +28,7 @@ def parse_job(data: bytes) -> dict[str, Any]:
     except (plistlib.InvalidFileException, ExpatError) as error:
         raise MalformedFile(f"is not a property list: {error}") from error
     # plistlib has no error of its own for XML: what its handlers stumble over comes out as it is.
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError, MemoryError) as error:
         raise MalformedFile(f"is not a property list: {type(error).__name__}") from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise MalformedFile("is a property list, and not a dictionary")

@@ -139,7 +139,7 @@ class Submission:
         submission = cls(
             archive=_text(archive["name"]),
             sha256=_text(archive["sha256"]),
-            size=int(archive["size"]),
+            size=_size(archive["size"]),
             name=_text(document["name"]),
             state=State(document["state"]),
             id=None if document["submission"] is None else _text(document["submission"]),
@@ -278,6 +278,12 @@ class Records:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError("no text where one is wanted")
+    return value
+
+
+def _size(value: object) -> int:
+    if type(value) is not int:
+        raise TypeError("a size that is no whole number")
     return value
 
 

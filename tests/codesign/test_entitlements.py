@@ -211,6 +211,7 @@ def test_blanks_before_the_declaration_are_no_fault() -> None:
         b'<!DOCTYPE plist [<!ENTITY a "b">]><plist><dict><key>a</key><string>&a;</string></dict></plist>',
         b"<plist><dict><key>a</key>" + b"<array>" * (DEEPEST + 1) + b"</array>" * (DEEPEST + 1) + b"</dict></plist>",
         b"<plist><dict/></plist>" + b" " * LARGEST_XML,
+        b"<plist><dict><key>a</key><integer>0x" + b"9" * 5000 + b"</integer></dict></plist>",
     ],
     ids=lambda xml: str(xml[:60]),
 )
@@ -218,6 +219,13 @@ def test_what_is_no_dictionary_in_xml_is_refused(xml: bytes) -> None:
     """Other formats, other roots, missing values, entities, too deep, too large."""
     with pytest.raises(MalformedFile):
         parse_entitlements(xml)
+
+
+def test_a_number_of_any_length_in_der_is_our_error() -> None:
+    """Python has no digits for one of 2,000 bytes."""
+    pair = der.build(der.SEQUENCE, der.build(der.UTF8_STRING, b"a"), der.build(der.INTEGER, b"\x7f" * 2000))
+    with pytest.raises(MalformedFile, match="64-bit"):
+        parse_entitlements_der(der.build(der.SET, pair))
 
 
 def test_only_a_boolean_true_switches_a_flag_on() -> None:

@@ -106,12 +106,31 @@ def test_pythons_parser_reads_what_we_write(values: dict[str, Any]) -> None:
         b"<plist><dict><true/></dict></plist>",
         b"<plist><dict><key>a</key><integer>x</integer></dict></plist>",
         b'<!DOCTYPE a [<!ENTITY b "c">]><plist><dict><key>a</key><string>&b;</string></dict></plist>',
+        # Numbers of more than 64 bits; of more digits than Python writes.
+        b"<plist><dict><key>a</key><integer>18446744073709551616</integer></dict></plist>",
+        b"<plist><dict><key>a</key><integer>-9223372036854775809</integer></dict></plist>",
+        b"<plist><dict><key>a</key><array><integer>0x" + b"9" * 5000 + b"</integer></array></dict></plist>",
     ],
 )
 def test_what_is_no_dictionary_is_malformed(data: bytes) -> None:
     """Whatever else stands there is malformed, whichever way the parser stumbles over it."""
     with pytest.raises(MalformedFile):
         parse_plist(data, "it")
+
+
+def test_the_largest_numbers_are_read() -> None:
+    values = {"a": [(1 << 64) - 1, -(1 << 63)]}
+    for form in (plistlib.FMT_XML, plistlib.FMT_BINARY):
+        assert parse_plist(plistlib.dumps(values, fmt=form), "it") == values
+
+
+def test_a_list_that_holds_itself_many_times_is_read_once() -> None:
+    """A binary list of twelve arrays, each of which holds the next ten times: a billion paths, twelve objects."""
+    objects = [b"\xd1\x01\x02", b"\x51a", *(b"\xaa" + bytes([3 + n]) * 10 for n in range(12)), b"\x51b"]
+    starts = [8 + sum(map(len, objects[:n])) for n in range(len(objects))]
+    numbers = (len(objects), 0, 8 + sum(map(len, objects)))
+    trailer = bytes(6) + b"\1\1" + b"".join(number.to_bytes(8, "big") for number in numbers)
+    assert list(parse_plist(b"bplist00" + b"".join(objects) + bytes(starts) + trailer, "it")) == ["a"]
 
 
 @given(st.binary(max_size=60), st.sampled_from([b"", b"bplist00", b"<plist><dict>"]))

@@ -98,6 +98,7 @@ def test_unknown_keys_survive(values: dict[str, Any]) -> None:
         b"<!DOCTYPE plist [<!ENTITY a 'b'>]><plist><dict/></plist>",
         b"<plist>" + b"<array>" * 5000,
         plistlib.dumps({"a": [[]]}).replace(b"<array/>", b"<array>" * 70 + b"</array>" * 70),
+        b'<?xml version="1.0" encoding="UT1-8"?><plist><dict/></plist>',
         bytes((1 << 20) + 1),
     ],
 )

@@ -103,6 +103,7 @@ def test_a_submissions_name_carries_the_digest_and_keeps_the_extension(archive: 
         {"submission": "an-id-without-a-state"},
         {"archive": {}},
         {"archive": {"name": "x", "sha256": "f" * 64, "size": 7}},
+        {"archive": {"name": "x", "sha256": SHA256, "size": float("inf")}},
         {"times": {"created": "noon"}},
         {"times": []},
         {"abandoned": [{}]},
