@@ -156,11 +156,11 @@ def test_a_slice_inside_another_is_told() -> None:
 
 
 def test_a_processor_without_a_known_page_is_not_joined() -> None:
-    """PowerPC: where codesign would put such a slice is not known here."""
-    powerpc = struct.pack("<I", 18)
+    """SPARC (mach/machine.h): where codesign would put such a slice is not known here."""
+    sparc = struct.pack("<I", 14)
     one = image(arch="x86_64")
-    with pytest.raises(NotSupported, match="processor type 18"):
-        plan_universal(_slices(one[:4] + powerpc + one[8:], image(arch="arm64")))
+    with pytest.raises(NotSupported, match="processor type 14"):
+        plan_universal(_slices(one[:4] + sparc + one[8:], image(arch="arm64")))
 
 
 def test_a_java_class_is_no_universal_file() -> None:
