@@ -110,8 +110,10 @@ def flag_names(flags: int) -> tuple[str, ...]:
 
 
 def parse_flags(names: Iterable[str]) -> Flags:
-    """Flags from their names (`runtime`, `library-validation`); ConfigurationError for an unknown one."""
+    """Flags from their names (`runtime`, `library`); ConfigurationError for an unknown one."""
     known = {name: flag for flag, name in _FLAG_NAMES.items()}
+    # What codesign's manual calls it, beside Security's own name.
+    known["library"] = Flags.LIBRARY_VALIDATION
     flags = Flags(0)
     for name in names:
         if name not in known:

@@ -162,6 +162,6 @@ def test_flags_have_codesigns_names() -> None:
     """Names and numbers both ways; what has no name is a number."""
     assert flag_names(0x12002) == ("adhoc", "library-validation", "runtime")
     assert flag_names(0x80000001) == ("host", "0x80000000")
-    assert parse_flags(["runtime", "library-validation"]) == 0x12000
+    assert parse_flags(["runtime", "library-validation"]) == parse_flags(["runtime", "library"]) == 0x12000
     with pytest.raises(ConfigurationError, match="unknown code signing flag 'hardened'"):
         parse_flags(["hardened"])
