@@ -115,21 +115,22 @@ class Http:
                 stream=True,
                 auth=no_auth,
             ) as answer:
-                received = bytearray()
-                # What has come, however little: who sends a byte a minute must not keep us.
-                while block := answer.raw.read1(_BLOCK, decode_content=True):
-                    received += block
-                    if len(received) > LARGEST_ANSWER:
-                        raise ServiceUnavailable(f"answer larger than {LARGEST_ANSWER} bytes", where=place)
-                    if time.monotonic() - began > self._longest.total_seconds():
-                        raise ServiceUnavailable(
-                            f"no answer (not whole after {self._longest})", where=place, remedy=_REMEDY
-                        )
                 lower = {name.lower(): value for name, value in answer.headers.items()}
-                return Response(status=answer.status_code, headers=lower, body=bytes(received))
+                return Response(status=answer.status_code, headers=lower, body=self._whole(answer, place, began))
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             # Without the library's own words, not even in a traceback: they hold the whole address.
             raise ServiceUnavailable(f"no answer ({_reason(error)})", where=place, remedy=_REMEDY) from None
+
+    def _whole(self, answer: requests.Response, place: str, began: float) -> bytes:
+        received = bytearray()
+        # What has come, however little: who sends a byte a minute must not keep us.
+        while block := answer.raw.read1(_BLOCK, decode_content=True):
+            received += block
+            if len(received) > LARGEST_ANSWER:
+                raise ServiceUnavailable(f"answer larger than {LARGEST_ANSWER} bytes", where=place)
+            if time.monotonic() - began > self._longest.total_seconds():
+                raise ServiceUnavailable(f"no answer (not whole after {self._longest})", where=place, remedy=_REMEDY)
+        return bytes(received)
 
 
 def _reason(error: BaseException) -> str:
