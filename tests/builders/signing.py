@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from builders.chain import SIGNED_AT, Chain
 from pipeline.codesign import Expectations, Identity, SigningOptions, VerifiedSlice, sign_slices, verify_slices
 from pipeline.codesign.code_directory import CodeDirectory, Flags, HashType, Version, build_code_directory
 from pipeline.codesign.signature import Signature, read_signature
+from pipeline.errors import VerificationError
 from pipeline.macho import BytesSource, Part, read_slices
 
 
@@ -61,3 +64,11 @@ def one_page(
 
 def verify(data: bytes, chain: Chain, *, strict_padding: bool = True) -> tuple[VerifiedSlice, ...]:
     return verify_slices(BytesSource(data), Expectations(anchors=chain.anchors, strict_padding=strict_padding))
+
+
+def refused(data: bytes, chain: Chain, **expected: object) -> VerificationError:
+    """What verification says of a file that does not hold; strict padding unless `expected` says otherwise."""
+    known: dict[str, object] = {"anchors": chain.anchors, "strict_padding": True}
+    with pytest.raises(VerificationError) as told:
+        verify_slices(BytesSource(data), Expectations(**{**known, **expected}))  # type: ignore[arg-type]
+    return told.value

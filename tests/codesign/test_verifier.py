@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import plistlib
 import random
 import struct
@@ -12,7 +11,7 @@ from functools import cache
 import pytest
 from builders.chain import SIGNED_AT, developer_id
 from builders.mach import fat, image
-from builders.signing import sign, signatures, verify
+from builders.signing import refused, sign, signatures, verify
 
 from pipeline.codesign import Expectations, Flags, SigningOptions, verify_slices
 from pipeline.codesign.options import NO_ANCHORS
@@ -43,10 +42,7 @@ def _slices(data: bytes) -> tuple[MachSlice, ...]:
 
 
 def _refused(data: bytes, **expected: object) -> VerificationError:
-    known: dict[str, object] = {"anchors": CHAIN.anchors, "strict_padding": True}
-    with pytest.raises(VerificationError) as refused:
-        verify_slices(BytesSource(data), Expectations(**{**known, **expected}))  # type: ignore[arg-type]
-    return refused.value
+    return refused(data, CHAIN, **expected)
 
 
 def _flip(data: bytes, at: int, bit: int = 0) -> bytes:
@@ -182,16 +178,6 @@ def test_code_directories_that_disagree_are_refused(field: str) -> None:
     assert "other things" in error.message
 
 
-def test_code_directories_that_seal_different_parts_are_refused() -> None:
-    """One vouches for the resources of the bundle, the other does not; the file alone cannot tell what is right."""
-    data = sign(
-        image(arch="x86_64", minimum="10.9"), SigningOptions(identifier="a.b", info_plist=PLIST, code_resources=SEAL)
-    )
-    sealed = hashlib.sha256(SEAL).digest()
-    error = _refused(data.replace(sealed, bytes(32)))
-    assert error.where == "slice x86_64: CodeDirectory sha256"
-
-
 REGIONS: dict[str, tuple[Callable[[bytes], int], str]] = {
     "before the first slice": (lambda _: 0x3000, "gap before slice x86_64"),
     "between the slices": (lambda data: _slices(data)[1].offset - 1, "gap before slice arm64"),
@@ -290,53 +276,6 @@ def test_the_own_requirement_must_hold() -> None:
     wrong = compile_requirements('designated => identifier "com.example.other"')
     options = SigningOptions(identifier="com.example.tool", anchors=CHAIN.anchors, requirements=wrong)
     assert "designated requirement" in _refused(sign(image(), options, CHAIN)).message
-
-
-PLIST = plistlib.dumps({"CFBundleIdentifier": "com.example.tool"})
-SEAL = b"<plist/>"
-
-
-def _bundled() -> bytes:
-    return sign(image(), SigningOptions(identifier="a.b", info_plist=PLIST, code_resources=SEAL))
-
-
-def test_a_bundles_parts_are_judged_where_they_are_given() -> None:
-    """Without them it is said that they are not."""
-    (found,) = verify(_bundled(), CHAIN)
-    assert [reason.partition(":")[0] for reason in found.not_judged[:2]] == [
-        "Info.plist (slot 1)",
-        "CodeResources (slot 3)",
-    ]
-    given = Expectations(anchors=CHAIN.anchors, info_plist=PLIST, code_resources=SEAL)
-    (found,) = verify_slices(BytesSource(_bundled()), given)
-    assert found.not_judged == ("who signed it: it is ad hoc",)
-
-
-@pytest.mark.parametrize(
-    ("expected", "where"),
-    [
-        ({"info_plist": PLIST + b"\n"}, "slice arm64: Info.plist (slot 1)"),
-        ({"code_resources": b"<plist />"}, "slice arm64: CodeResources (slot 3)"),
-    ],
-)
-def test_a_bundles_changed_part_is_refused(expected: dict[str, bytes], where: str) -> None:
-    """Told by its slot."""
-    assert _refused(_bundled(), **expected).where == where
-
-
-def test_a_part_that_was_never_sealed_is_refused() -> None:
-    """A bundle whose executable knows nothing of its Info.plist or its resources."""
-    for expected in ({"info_plist": PLIST}, {"code_resources": SEAL}):
-        assert "no hash of it" in _refused(_ad_hoc(), **expected).message
-
-
-def test_an_embedded_plist_must_be_the_one_that_was_signed() -> None:
-    """It lies in a page too, so the page is told first; a signature without it is refused by its slot."""
-    other = SigningOptions(identifier="a.b", info_plist=b"<plist/>" + PLIST)
-    with pytest.raises(VerificationError, match="its hash is not") as refused:
-        verify(sign(image(info_plist=PLIST), SigningOptions(identifier="a.b", info_plist=PLIST + b" ")), CHAIN)
-    assert refused.value.where == "slice arm64: Info.plist (slot 1)"
-    assert other.info_plist != PLIST
 
 
 def _patched_directory(offset: int, layout: str, value: int) -> bytes:
