@@ -10,7 +10,6 @@ import struct
 
 from pipeline.codesign.requirements import compile_requirement
 from pipeline.codesign.superblob import Magic, blob_length, blob_magic, build_blob, parse_blob, parse_superblob
-from pipeline.errors import MalformedFile
 from pipeline.macho import MachSlice
 from pipeline.macho import constants as c
 
@@ -31,10 +30,7 @@ def library_requirement(one: MachSlice) -> bytes | None:
     if size < _COMMAND_HEADER or size > _LARGEST:
         return None
     data = one.source.read(offset, size)
-    length = blob_length(data)
-    if length > size:
-        raise MalformedFile("LC_DYLIB_CODE_SIGN_DRS ends past its data")
-    entries = parse_superblob(data[:length], Magic.LIBRARY_DEPENDENCIES, unused=True)
+    entries = parse_superblob(data[: blob_length(data)], Magic.LIBRARY_DEPENDENCIES, unused=True)
     expressions = [_expression(entry.data) for entry in entries if entry.magic in _KINDS]
     if not expressions:
         return None

@@ -34,6 +34,29 @@ def _command(data: bytes) -> tuple[int, int]:
     return found.dataoff, found.datasize
 
 
+@pytest.mark.parametrize("loose", [7, 8])
+def test_an_old_signature_may_end_a_little_early(loose: int) -> None:
+    """By up to 7 bytes, as cctools rounds to 8; more than that belong to nobody."""
+    data = bytearray(sign(image(), ADHOC))
+    found = _image(bytes(data)).signature
+    assert found is not None
+    struct.pack_into("<I", data, found.command_offset + 12, found.datasize - loose)
+    if loose == 7:
+        assert sign(bytes(data), ADHOC)
+    else:
+        with pytest.raises(MalformedFile, match="the old signature ends at"):
+            sign(bytes(data), ADHOC)
+
+
+def test_an_image_of_nothing_but_a_linkedit_has_no_room() -> None:
+    """No section and no segment says where its content begins: behind the load commands there is nothing."""
+    name = b"__LINKEDIT".ljust(16, b"\0")
+    segment = struct.pack("<II16sQQQQIIII", 0x19, 72, name, 0, 0x4000, 0, 104, 1, 1, 0, 0)
+    data = struct.pack("<8I", 0xFEEDFACF, 0x0100000C, 0, 6, 1, len(segment), 0, 0) + segment
+    with pytest.raises(SigningError, match="no room for LC_CODE_SIGNATURE"):
+        sign(data, ADHOC)
+
+
 @pytest.mark.parametrize("strings", [b"\0_main\0", b"\0" * 9, b"\0" * 16, b"\0" * 23])
 def test_a_signature_is_appended_at_a_multiple_of_16(strings: bytes) -> None:
     """Zeros fill the gap, the file ends with the signature, and __LINKEDIT ends with the file."""

@@ -18,6 +18,7 @@ from builders.chain import (
     subject,
 )
 from cryptography import x509
+from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,6 +45,7 @@ INFO: Mapping[str, Any] = {
     "blank": "",
 }
 POLICIES = x509.CertificatePolicies([x509.PolicyInformation(x509.ObjectIdentifier("1.2.3.4"), None)])
+OTHER_MAIL = x509.SubjectAlternativeName([x509.RFC822Name("john@example.com")])
 MAIL = x509.SubjectAlternativeName([x509.RFC822Name("jane@example.com")])
 MOMENT = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.5"), der.build(der.UTF8_STRING, b"20190408000000Z"))
 CHAIN = developer_id(
@@ -110,6 +112,7 @@ certificate leaf[extension.1.2.840.113635.100.6.1.13]
 certificate leaf[field.1.2.840.113635.100.6.2.6] absent
 certificate leaf[policy.1.2.3.4] exists
 certificate leaf[policy.1.2.3.5] absent
+certificate 1[policy.1.2.3.4] absent
 certificate leaf[timestamp.1.2.3.5] = timestamp "20190408000000Z"
 certificate leaf[timestamp.1.2.3.5] < timestamp "20200101000000Z"
 certificate leaf[timestamp.1.2.3.6] absent
@@ -159,6 +162,7 @@ certificate leaf[subject.XX] exists
 certificate leaf[field.1.2.840.113635.100.6.2.6] exists
 certificate 9[field.1.2.3] absent
 certificate leaf[policy.1.2.3.5] exists
+certificate 1[policy.1.2.3.4] exists
 certificate leaf[timestamp.1.2.840.113635.100.6.1.13] exists
 certificate leaf[timestamp.1.2.3.5] > timestamp "20200101000000Z"
 notarized and never
@@ -269,6 +273,14 @@ def test_an_email_is_any_of_the_leafs() -> None:
     blob = blob[:4] + len(blob).to_bytes(4, "big") + blob[8:]
     assert requirement_text(blob) == 'certificate leaf[email] = "jane@example.com"'
     assert satisfies(blob, FACTS)
+    in_subject = x509.Name([x509.NameAttribute(NameOID.EMAIL_ADDRESS, "jane@example.com")])
+    for name, change, answer in (
+        (in_subject, lambda builder: builder, True),
+        (in_subject, lambda builder: builder.add_extension(OTHER_MAIL, critical=False), True),
+        (subject("X"), lambda builder: builder.add_extension(OTHER_MAIL, critical=False), False),
+    ):
+        leaf = certificate(name, key("leaf"), subject("Test Root"), key("root"), change=change)
+        assert satisfies(blob, replace(FACTS, chain=(leaf, root_certificate("rsa")))) is answer
 
 
 def test_whether_it_is_notarized_can_be_told() -> None:

@@ -55,6 +55,7 @@ def test_code_in_archives_is_told(tmp_path: Path) -> None:
         files={
             "Contents/Resources/app.jar": archive(JAR),
             "Contents/Resources/data.zip": archive({"a.txt": b"a"}),
+            "Contents/Resources/short.zip": archive({"magic": bytes.fromhex("cffaedfe")}),
             "Contents/Resources/broken.zip": b"PK\x03\x04" + b"\xff" * 50,
             "Contents/Resources/outer.zip": archive({"inner.jar": archive(JAR)}),
         },
@@ -66,6 +67,8 @@ def test_code_in_archives_is_told(tmp_path: Path) -> None:
         "Contents/Resources/broken.zip",
         "Contents/Resources/outer.zip",
     }
+    assert len(told) == 3
+    assert "cannot be looked into" in dict(told)["Contents/Resources/broken.zip"]
     assert "native/libx.dylib, native/helper" in dict(told)["Contents/Resources/app.jar"]
     assert "inner.jar" in dict(told)["Contents/Resources/outer.zip"]
     assert (signed / "Contents/Resources/app.jar").read_bytes() == archive(JAR)

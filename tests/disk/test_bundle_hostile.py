@@ -28,6 +28,7 @@ Values = dict[str, Any]
 def signed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hostile")
     files: bundles.Files = {"Contents/MacOS/second": bundles.universal(), "Contents/Resources/latest": "icon.icns"}
+    files = {**files, **bundles.under("Contents/PlugIns/Old.bundle", bundles.plugin("com.example.old", "Old", "BNDL"))}
     output = folder / "signed" / "Tool.app"
     options = SigningOptions(anchors=DEVELOPER.anchors)
     sign_bundle(Files(), bundles.app(folder, files=files), output, options, DEVELOPER.identity)
@@ -124,6 +125,11 @@ def rule(pattern: str, value: object) -> Callable[[Values], None]:
             entry("Resources/icon.icns", {"requirement": "never"}), "Resources/icon.icns", id="code that is none"
         ),
         pytest.param(entry("MacOS/second", {"hash2": bytes(32)}), "MacOS/second", id="code as a file"),
+        pytest.param(
+            entry("PlugIns/Old.bundle", {"hash2": bytes(32)}),
+            "a folder where a file was sealed",
+            id="a bundle as a file",
+        ),
         pytest.param(entry("MacOS/second", {"requirement": "never"}), "MacOS/second", id="a requirement never met"),
         pytest.param(entry("MacOS/second", {"requirement": "or or"}), "MacOS/second", id="a requirement that is none"),
         pytest.param(entry("MacOS/second", {"requirement": "(" * 5000}), "MacOS/second", id="a deep requirement"),

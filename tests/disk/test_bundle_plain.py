@@ -115,6 +115,15 @@ def test_bundles_are_inside_each_other_to_a_depth(tmp_path: Path) -> None:
     assert verify_path(signed / "Contents/PlugIns/Strings.bundle", anchors=DEVELOPER.anchors)
 
 
+@pytest.mark.parametrize("ad_hoc", [True, False])
+def test_a_bundle_that_names_itself_nowhere(tmp_path: Path, ad_hoc: bool) -> None:
+    """The bundle's name is its identifier; ad hoc, where no team makes it unique, with the hash of what is signed."""
+    plist = info(None, "", "BNDL")
+    bundle = write(tmp_path / "Strings.bundle", {"Contents/Info.plist": plist, "Contents/Resources/data": b"data"})
+    (found,) = verify_path(sign(bundle, ad_hoc=ad_hoc), anchors=DEVELOPER.anchors)
+    assert found.identifier == (f"Strings-{hashlib.sha1(plist).hexdigest()}" if ad_hoc else "Strings")
+
+
 def test_two_code_directories_in_files(tmp_path: Path) -> None:
     """The second CodeDirectory of such a bundle is in the file that codesign gives it."""
     options = SigningOptions(anchors=DEVELOPER.anchors, hash_types=(HashType.SHA1, HashType.SHA256))

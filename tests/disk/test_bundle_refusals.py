@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import plistlib
 import sys
 from pathlib import Path
 
@@ -104,6 +105,18 @@ def refused(bundle: Path) -> str:
             "not there",
             id="rules that are not there",
         ),
+        *(
+            pytest.param(
+                {
+                    "Contents/Info.plist": info("tool", CFBundleResourceSpecification="Rules.plist"),
+                    "Contents/Rules.plist": plistlib.dumps(rules),
+                },
+                "Contents/Rules.plist",
+                "no resource rules",
+                id=f"rules that are none {number}",
+            )
+            for number, rules in enumerate([{}, {"rules": []}, {"rules": {"^.*": True}, "rules2": []}])
+        ),
     ],
 )
 def test_what_codesign_refuses(tmp_path: Path, files: bundles.Files, named: str, reason: str) -> None:
@@ -182,8 +195,6 @@ def test_all_is_told_at_once(tmp_path: Path) -> None:
 
 def test_a_bundle_of_before_2014_has_rules_of_its_own(tmp_path: Path) -> None:
     """Resource rules that the Info.plist names are those of the seal."""
-    import plistlib
-
     rules = {
         "rules": {"^Resources/": True},
         "rules2": {"^.*": True, "^Resources/skipped": {"omit": True, "weight": 50.0}},

@@ -130,6 +130,8 @@ def test_a_missing_chain_is_completed_from_what_is_carried() -> None:
     carried = (*time_stamping().certificates, *APPLE_INTERMEDIATES, *chain.certificates[1:])
     assert load_p12(p12(chain, others=()), PASSWORD, carried=carried).chain == chain.certificates
     assert load_pem(pem(chain.certificates[0]), pem_key(chain.key), carried=carried).chain == chain.certificates
+    for data in (p12(chain, others=(), password=None), pem(chain.certificates[0]) + pem_key(chain.key)):
+        assert load_identity(data, carried=carried).chain == chain.certificates
 
 
 @pytest.mark.registry
