@@ -35,7 +35,13 @@ def verify_bundle(tree: Tree, name: str, expectations: Expectations) -> tuple[Ve
 
     `name` is the bundle's own. Raises VerificationError naming every path that does not agree with the seal.
     """
-    return _verify(tree, "", name, expectations, outer=None, version=None, depth=0)
+    slices = _verify(tree, "", name, expectations, outer=None, version=None, depth=0)
+    # As codesign, which judges the current one, and another when it is asked to.
+    current = find_bundle(tree, "", name=name).base
+    others = tuple(
+        f"version {other} of the framework" for other in versions(tree, "") if f"Versions/{other}" != current
+    )
+    return tuple(replace(one, not_judged=(*one.not_judged, *others)) for one in slices)
 
 
 def _verify(

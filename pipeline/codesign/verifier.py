@@ -146,8 +146,15 @@ def judge(
         entitlements=entitlements,
         requirement=requirement,
         residue=residue,
-        not_judged=(*not_judged, *(cms.not_judged if cms else ("who signed it: it is ad hoc",))),
+        not_judged=(*not_judged, *_unproved(best.team, cms)),
     )
+
+
+def _unproved(team: str | None, cms: VerifiedCms | None) -> Iterator[str]:
+    """What a signature says without anybody's word for it."""
+    yield from cms.not_judged if cms else ("who signed it: it is ad hoc",)
+    if team is not None and (cms is None or cms.team is None):
+        yield f"the team {team}: no certificate of a developer says it"
 
 
 def _check_padding(one: MachSlice, start: int, *, strict: bool) -> bool:

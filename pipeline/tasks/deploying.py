@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,7 @@ def install(host: Host, where: Where, *, refresh: bool, rename: bool, dry: bool)
     artifacts = [manifest.artifact_from_json(entry) for entry in document["artifacts"]]
     tool = _find(artifacts, f"universal/{configuration.release}", configuration)
     jobs = {
-        job.path: host.files.read(configuration.folder / one.path)
+        job.path: _recorded(host, configuration.folder / one.path, one)
         for job in site.jobs
         if (refresh or not job.path.is_file())
         for one in (_find(artifacts, f"launchd/{layout}/{job.path.name}", configuration),)
@@ -87,7 +88,9 @@ def _site(host: Host, configuration: Configuration, where: Where) -> tuple[deplo
         raise ConfigurationError(f'"{layout}" is none of {", ".join(options.layouts)}', where="--layout")
     installation = options.installation(layout, configuration.release)
     caller = host.environment.get("SUDO_UID", "")
-    user = where.user if where.user is not None else int(caller) if caller.isdigit() else os.getuid()
+    user = (
+        where.user if where.user is not None else int(caller) if caller.isascii() and caller.isdigit() else os.getuid()
+    )
     root = Path(where.root).absolute()
     return deploy.Site(root=root, installation=installation, user=user), layout
 
@@ -103,6 +106,14 @@ def _find(artifacts: list[Artifact], path: str, configuration: Configuration) ->
             f"does not carry {path}", where=str(configuration.folder / manifest.NAME), remedy="run invoke release"
         )
     return found
+
+
+def _recorded(host: Host, path: Path, artifact: Artifact) -> bytes:
+    """A file of the release as it was released: root will run what a job says."""
+    data = host.files.read(path)
+    if hashlib.sha256(data).hexdigest() != artifact.sha256:
+        raise VerificationError("was changed after the release was made", where=str(path), remedy="run invoke release")
+    return data
 
 
 def _others(host: Host, site: deploy.Site) -> tuple[deploy.Job, ...]:

@@ -85,6 +85,14 @@ def test_an_ad_hoc_signature_holds_and_names_nobody() -> None:
     assert "ad hoc" in " ".join(found.not_judged)
 
 
+def test_a_team_that_nobody_vouches_for_is_said_to_be_unproved() -> None:
+    """An ad-hoc signature may name any team; with a developer's certificate the team is proved, and nothing is said."""
+    (found,) = verify(sign(image(), SigningOptions(identifier="a.b", team="ABCDE12345")), CHAIN)
+    assert found.team == "ABCDE12345"
+    assert "the team ABCDE12345: no certificate of a developer says it" in found.not_judged
+    assert not any("team" in words for one in verify(_universal(), CHAIN) for words in one.not_judged)
+
+
 def test_every_byte_of_the_heads_and_the_signatures_counts() -> None:
     """Universal header, load commands, SuperBlob, CodeDirectories, parts, CMS, padding: a flipped bit is refused."""
     data = _universal()

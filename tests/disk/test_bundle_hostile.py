@@ -35,6 +35,18 @@ def signed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
+def test_a_framework_says_which_of_its_versions_was_not_judged(tmp_path: Path) -> None:
+    """As codesign, the current one is judged, and no seal covers another: nobody must take it for verified."""
+    engine = bundles.write(tmp_path / "Engine.framework", bundles.framework("Engine"))
+    options = SigningOptions(anchors=DEVELOPER.anchors)
+    sign_bundle(Files(), engine, engine, options, DEVELOPER.identity)
+    before = verify_path(engine, anchors=DEVELOPER.anchors)
+    (engine / "Versions/Hidden").mkdir()
+    (engine / "Versions/Hidden/Engine").write_bytes(bundles.universal())
+    for one, earlier in zip(verify_path(engine, anchors=DEVELOPER.anchors), before, strict=True):
+        assert one.not_judged == (*earlier.not_judged, "version Hidden of the framework")
+
+
 def reseal(bundle: Path, seal: bytes) -> None:
     """Put another seal into a bundle and sign its executable anew, as its developer could."""
     contents = bundle / "Contents"

@@ -144,6 +144,20 @@ def test_a_binary_that_was_changed_is_rolled_back(carrying: Workshop, root: Path
     assert {job["sha256"] for job in launchctl.loaded(root).values()} == {older}
 
 
+def test_a_job_that_was_changed_is_not_installed(carrying: Workshop, root: Path, tmp_path: Path) -> None:
+    """One that starts another program, put where the release's was: refused before anything is stopped."""
+    changed = carrying.copy(tmp_path / "changed")
+    for path in changed.outputs.rglob("launchd/*/acmemesh.plist"):
+        job = plistlib.loads(path.read_bytes()) | {"Program": "/tmp/another"}
+        path.write_bytes(plistlib.dumps(job))
+    before = state_of(root)
+    ran = deploy(changed, root)
+    assert ran.code == 9
+    assert "acmemesh.plist: was changed after the release was made" in ran.err
+    assert state_of(root) == before
+    assert not launchctl.loaded(root)
+
+
 def test_a_job_that_launchd_refuses_is_rolled_back(carrying: Workshop, root: Path) -> None:
     """A job that others can write is refused by launchd: exit 14, and everything is as before."""
     install_older(carrying, root)
