@@ -139,6 +139,17 @@ def test_a_keychain_that_never_locks_will_do(user: User) -> None:
             user.make(host_with())
 
 
+def test_the_users_own_identities_are_not_looked_at(user: User) -> None:
+    """One in the login keychain is neither in the way of the new keychain's own, nor taken in its place."""
+    another = (user.folder / "rehearsal" / "keys" / "timestamp.pem").read_text()
+    state = user.state()
+    state["keychains"][state["default"]]["identities"] = [{"pem": another, "name": "Developer ID Application: Another"}]
+    (user.bench.folder / "keychains.json").write_text(json.dumps(state))
+    made = user.make(host_with())
+    (held,) = user.state()["keychains"][str(user.keychain)]["identities"]
+    assert made.name == held["name"] != "Developer ID Application: Another"
+
+
 def test_dry_makes_and_removes_nothing(user: User) -> None:
     """Both verbs say what they would do; no tool is run."""
     before = user.state()
