@@ -147,18 +147,17 @@ def _lay_out(shape: Shape, head_size: int) -> tuple[bytes, bytes, int]:
     symoff, stroff = data_end, data_end + len(symbols)
     commands.append(struct.pack(f"{order}6I", 0x2, 24, symoff, 1, stroff, len(names)))
     commands += _other_commands(shape, offset, signature)
-    head = struct.pack(
-        f"{order}7I",
-        0xFEEDFACF if is_64 else 0xFEEDFACE,
-        *CPUS[shape.arch],
-        FILE_TYPES[shape.kind],
-        len(commands),
-        sum(map(len, commands)),
-        0x200085,
-    )
-    head += (b"\0" * 4 if is_64 else b"") + b"".join(commands)
+    head = _head(shape, order, is_64, commands)
     before = (head.ljust(offset, b"\0") + content).ljust(text_end, b"\0")
     return before, bytes(data_end - text_end - shape.size) + link + shape.trailing, len(head)
+
+
+def _head(shape: Shape, order: str, is_64: bool, commands: list[bytes]) -> bytes:
+    """mach_header or mach_header_64, and the load commands behind it."""
+    magic, flags = 0xFEEDFACF if is_64 else 0xFEEDFACE, 0x200085
+    size = sum(map(len, commands))
+    header = (magic, *CPUS[shape.arch], FILE_TYPES[shape.kind], len(commands), size, flags)
+    return struct.pack(f"{order}7I", *header) + (b"\0" * 4 if is_64 else b"") + b"".join(commands)
 
 
 def _other_commands(shape: Shape, entry: int, signature: tuple[int, int] | None) -> list[bytes]:
