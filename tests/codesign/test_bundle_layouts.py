@@ -148,6 +148,8 @@ def test_what_an_apps_root_may_hold(tmp_path: Path, files: dict[str, bytes | str
         pytest.param({"readme.txt": b""}, ["readme.txt"], id="a file"),
         pytest.param({"Extra/x": b""}, ["Extra"], id="a folder"),
         pytest.param({"Versions/x": b""}, ["Versions/x"], id="a file among versions"),
+        pytest.param({"Versions/Current": "./A"}, [], id="a version beside it"),
+        pytest.param({"Versions/Current": "A/"}, ["Versions/Current"], id="a version with a slash"),
         pytest.param({"Versions/Latest": "A"}, ["Versions/Latest"], id="a second current version"),
     ],
 )

@@ -175,6 +175,14 @@ def test_the_good_one_is_good() -> None:
     assert verify_cms(build_signed_data(GOOD), TWO, CHAIN.anchors).team == "ABCDE12345"
 
 
+def test_the_root_need_not_be_carried() -> None:
+    """Whoever verifies has it."""
+    intermediate, root, leaf = GOOD.certificates
+    assert CHAIN.anchors.roots == (root,)
+    found = verify_cms(build_signed_data(replace(GOOD, certificates=(intermediate, leaf))), TWO, CHAIN.anchors)
+    assert found.chain == (leaf, intermediate, root)
+
+
 def test_every_directory_counts() -> None:
     """One page changed in either CodeDirectory, one left out, their order exchanged: refused."""
     cms = build_signed_data(GOOD)

@@ -170,6 +170,14 @@ def test_a_tst_info_of_another_form_is_malformed(fields: tuple[bytes, ...]) -> N
         parse_token(_info(*fields))
 
 
+def test_content_of_another_type_is_no_token() -> None:
+    """A TSTInfo that is called data was never meant as one; nor is a token without content."""
+    signed = parse_signed_data(token(AUTHORITY, MESSAGE))
+    for other in (replace(signed, content_type="1.2.840.113549.1.7.1"), replace(signed, content=None)):
+        with pytest.raises(MalformedFile, match="not a TSTInfo"):
+            parse_token(build_signed_data(other))
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_token_or_malformed(data: bytes) -> None:
     """The parser leaks no other exception."""

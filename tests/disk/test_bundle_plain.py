@@ -124,6 +124,21 @@ def test_a_bundle_that_names_itself_nowhere(tmp_path: Path, ad_hoc: bool) -> Non
     assert found.identifier == (f"Strings-{hashlib.sha1(plist).hexdigest()}" if ad_hoc else "Strings")
 
 
+def test_an_installer_package_of_old_has_rules_of_its_own(tmp_path: Path) -> None:
+    """Known by IFMajorVersion; packages in it are not sealed (Security: bundlediskrep.cpp)."""
+    files = {
+        "Contents/Info.plist": info(None, "com.example.package", "BNDL", IFMajorVersion=0),
+        "Contents/Resources/data": b"data",
+        "Contents/Packages/inner.pkg/Contents/data": b"data",
+    }
+    values = seal(sign(write(tmp_path / "Old.pkg", files)))
+    assert values["rules"].keys() == {"^.*", "^Resources/.*\\.lproj/", "^.*/.*\\.pkg/"}
+    assert values["rules"].items() < values["rules2"].items()
+    assert "Resources/data" in values["files"]
+    assert "Resources/data" in values["files2"]
+    assert not any("inner.pkg" in path for path in (*values["files"], *values["files2"]))
+
+
 def test_two_code_directories_in_files(tmp_path: Path) -> None:
     """The second CodeDirectory of such a bundle is in the file that codesign gives it."""
     options = SigningOptions(anchors=DEVELOPER.anchors, hash_types=(HashType.SHA1, HashType.SHA256))

@@ -6,6 +6,7 @@ import os
 import plistlib
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from builders import bundles
@@ -23,6 +24,9 @@ def refused(bundle: Path) -> str:
         sign_bundle(Files(), bundle, output, SigningOptions())
     assert not output.parent.exists() or not list(output.parent.iterdir())
     return str(caught.value)
+
+
+NO_RULES: list[dict[str, Any]] = [{}, {"rules": []}, {"rules": {"^.*": True}, "rules2": []}]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +119,7 @@ def refused(bundle: Path) -> str:
                 "no resource rules",
                 id=f"rules that are none {number}",
             )
-            for number, rules in enumerate([{}, {"rules": []}, {"rules": {"^.*": True}, "rules2": []}])
+            for number, rules in enumerate(NO_RULES)
         ),
     ],
 )

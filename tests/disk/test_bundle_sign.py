@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import plistlib
 import shutil
 from pathlib import Path
@@ -181,6 +182,18 @@ def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(SigningError):
         sign(bundle, output)
     assert tree(tmp_path / "signed") == {"Tool.app": None, "Tool.app/old": (0o644, hashlib.sha256(b"old").digest())}
+
+
+def test_nothing_of_a_killed_run_is_signed(tmp_path: Path) -> None:
+    """What one with our process's number left of its work is not part of the bundle."""
+    bundle, output = bundles.app(tmp_path), tmp_path / "signed/Tool.app"
+    write(output.parent / f".Tool.app.{os.getpid()}.signing", {"Contents/Resources/stale": b"", "Contents/old": b""})
+    sign(bundle, output)
+    assert [path.name for path in output.parent.iterdir()] == ["Tool.app"]
+    assert tree(output).keys() - tree(bundle).keys() == {
+        "Contents/_CodeSignature",
+        "Contents/_CodeSignature/CodeResources",
+    }
 
 
 def test_no_bundle(tmp_path: Path) -> None:

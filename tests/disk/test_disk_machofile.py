@@ -93,6 +93,25 @@ def test_a_thin_file_is_lipos(tmp_path: Path) -> None:
         assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes() == compiled(arch)
 
 
+def test_what_the_kernel_copies_in_part_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """copy_file_range(2) may copy less than it is asked for, and stop; modes are those of the file that is read."""
+    tool = image(arch="arm64", size=40_000)
+    (tmp_path / "both").write_bytes(fat(image(arch="x86_64", size=9000), tool))
+    (tmp_path / "both").chmod(0o750)
+    calls = iter([5000, 1, 7000])
+
+    def copy_a_little(source: int, target: int, length: int, offset: int) -> int:
+        wanted = next(calls, None)
+        if wanted is None:
+            raise OSError("another file system")
+        return os.write(target, os.pread(source, min(length, wanted), offset))
+
+    monkeypatch.setattr(os, "copy_file_range", copy_a_little, raising=False)
+    thin(Files(), tmp_path / "both", "arm64", tmp_path / "one")
+    assert (tmp_path / "one").read_bytes() == tool
+    assert (tmp_path / "one").stat().st_mode & 0o777 == 0o750
+
+
 def test_a_slice_that_is_not_there_is_told(tmp_path: Path) -> None:
     """With those that are."""
     source = _write(tmp_path / "fat", fat(image(arch="x86_64"), image(arch="arm64")))

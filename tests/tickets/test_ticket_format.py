@@ -165,6 +165,8 @@ def _put(position: int, new: bytes) -> bytes:
         pytest.param(_put(BODY_AT + 16, b"\xff" * 8), id="time beyond dates"),
         pytest.param(_put(SIGNATURE_AT, b"\x00"), id="signature not a sequence"),
         pytest.param(_put(SIGNATURE_AT + 1, b"\x7f"), id="signature longer than its field"),
+        pytest.param(_put(SIGNATURE_AT, b"\x30\x81\x10".ljust(72, b"\0")), id="a length longer than needed"),
+        pytest.param(_put(SIGNATURE_AT, b"\x30\x82\x00\x40".ljust(72, b"\0")), id="a length with a zero before it"),
         pytest.param(TICKETS["03"][:-1] + b"\1", id="fill not zero"),
         pytest.param(TICKETS["01"][:-1], id="last byte missing"),
         pytest.param(TICKETS["01"][:SIGNATURE_AT], id="signature missing"),
