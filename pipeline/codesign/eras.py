@@ -2,8 +2,8 @@
 
 The work is done by Security.framework, so the macOS of the signing machine decides the bytes, not the Xcode. Rules come
 from the published sources (github.com/apple-oss-distributions/Security, the project version beside each era) and were
-tried on binaries that Apple's codesign signed; 10.13 stands for 10.13 and 10.14, whose later sources are not published,
-10.12 for 10.11.5 and later too, 10.11 for 10.10 and for 10.11 up to 10.11.3.
+tried on binaries that Apple's codesign signed; 10.14 stands for the last update of 10.13 too, 10.12 for 10.11.5 and
+later, 10.11 for 10.10 and for 10.11 up to 10.11.3.
 """
 
 from __future__ import annotations
@@ -61,6 +61,9 @@ class Era:
     """Is the XML (never the DER) of entitlements written into what is no executable?"""
     entitlements_der: DerForm | None
     exec_segment_on_macos: bool
+    exec_segment_since: Mapping[int, int] | None
+    """Platform → deployment target from which code for it has its executable segment named; a platform that is not
+    here never has it. None: whatever the target, on every platform that is known."""
     lists_slots: bool
     """Does a signature say in slot 4 which slots it has?"""
     unique_despite_plist: bool
@@ -90,6 +93,7 @@ _26 = Era(
     entitlements_on_libraries=False,
     entitlements_der=DerForm.VERSIONED,
     exec_segment_on_macos=True,
+    exec_segment_since=None,
     lists_slots=False,
     unique_despite_plist=False,
     trims_string_table=True,
@@ -126,14 +130,22 @@ _10_15 = replace(
     exec_segment_on_macos=False,
     rsa_with_sha256=False,
 )
-_10_13 = replace(
+_10_14 = replace(
     _10_15,
-    name="macos-10.13",
-    security="58286",
+    name="macos-10.14",
+    security="58286.70.7 to 58286.270",
     cms_room=9000,
     newest_directory=Version.EXEC_SEGMENT,
     sha1_below=MappingProxyType(_SINCE_10_13),
     cms_digests=False,
+)
+_10_13 = replace(
+    _10_14,
+    name="macos-10.13",
+    security="58286.1 to 58286.60",
+    exec_segment_since=MappingProxyType(
+        {Platform.IOS: _packed(11), Platform.TVOS: _packed(11), Platform.WATCHOS: _packed(4)}
+    ),
 )
 _10_12 = replace(_10_13, name="macos-10.12", security="57740", newest_directory=Version.LIMIT_64)
 # Signatures of April 2016 have the list, those of June have it no more.
@@ -152,7 +164,7 @@ _10_7 = replace(_10_9, name="macos-10.7", security="55148", cms_room=5000)
 # The first with signatures, without scatter vectors yet: an Intel and PowerPC program of Apple's own shows it.
 _10_5 = replace(_10_7, name="macos-10.5", security="not read", newest_directory=Version.EARLIEST)
 
-ERAS = (_26, _15, _12, _11, _10_15, _10_13, _10_12, _10_11_4, _10_11, _10_9, _10_7, _10_5)
+ERAS = (_26, _15, _12, _11, _10_15, _10_14, _10_13, _10_12, _10_11_4, _10_11, _10_9, _10_7, _10_5)
 """Newest first."""
 DEFAULT_ERA = _26
 

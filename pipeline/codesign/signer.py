@@ -23,7 +23,7 @@ from pipeline.codesign.code_directory import (
 )
 from pipeline.codesign.decisions import SignatureInputs, decide
 from pipeline.codesign.entitlements import entitlements_der, exec_seg_flags, parse_entitlements
-from pipeline.codesign.eras import Era
+from pipeline.codesign.eras import ALWAYS, Era
 from pipeline.codesign.library_requirements import library_requirement
 from pipeline.codesign.options import SigningOptions
 from pipeline.codesign.requirements import RequirementType, build_requirement_set, parse_requirement_set
@@ -233,12 +233,19 @@ def _exec_segment(one: MachSlice, inputs: SignatureInputs) -> tuple[int, int, in
     flags = _EXEC_MAIN_BINARY if executable else 0
     if executable and inputs.entitlements is not None:
         flags |= exec_seg_flags(parse_entitlements(inputs.entitlements))
-    platform = one.image.build.platform if one.image.build else 0
-    known = platform != 0 and (platform != Platform.MACOS or inputs.era.exec_segment_on_macos)
     text = one.image.segment("__TEXT")
-    if not known or text is None or inputs.era.newest_directory < Version.EXEC_SEGMENT:
+    if not _names_exec_segment(one, inputs.era) or text is None or inputs.era.newest_directory < Version.EXEC_SEGMENT:
         return 0, 0, flags
     return text.fileoff, text.filesize, flags
+
+
+def _names_exec_segment(one: MachSlice, era: Era) -> bool:
+    build = one.image.build
+    if build is None or build.platform == 0:
+        return False
+    if era.exec_segment_since is not None:
+        return build.minimum >= era.exec_segment_since.get(build.platform, ALWAYS)
+    return build.platform != Platform.MACOS or era.exec_segment_on_macos
 
 
 def runtime_version(one: MachSlice, flags: Flags, era: Era, given: int | None = None) -> int:

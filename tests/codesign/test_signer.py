@@ -34,6 +34,27 @@ def test_every_page_is_hashed_as_it_is_written(arch: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("era", "platform", "minimum", "named"),
+    [
+        ("macos-10.13", 2, "11.0", True),
+        ("macos-10.13", 2, "10.3", False),
+        ("macos-10.13", 4, "4.0", True),
+        ("macos-10.13", 7, "12.0", False),
+        ("macos-10.13", 1, "13.0", False),
+        ("macos-10.14", 2, "10.3", True),
+        ("macos-10.14", 7, "12.0", True),
+        ("macos-10.14", 1, "13.0", False),
+        ("macos-12", 1, "13.0", True),
+        ("macos-10.12", 2, "11.0", False),
+    ],
+)
+def test_when_the_executable_segment_is_named(era: str, platform: int, minimum: str, named: bool) -> None:
+    """At first for what was built for iOS 11 and its like, then for all that is not for a Mac, at last for that too."""
+    found = directory_with(image(arch="x86_64", platform=platform, minimum=minimum), era=era_named(era))
+    assert (found.exec_segment_limit > 0, found.version >= 0x20400) == (named, named)
+
+
+@pytest.mark.parametrize(
     ("era", "arch", "platform", "page_size"),
     [
         ("macos-26", "arm64", 1, 16384),
@@ -188,7 +209,21 @@ def test_eras_have_names() -> None:
     """The contract's seven and those of before, newest first; another name is told with those there are."""
     assert [era.name for era in ERAS] == [
         f"macos-{name}"
-        for name in ("26", "15", "12", "11", "10.15", "10.13", "10.12", "10.11.4", "10.11", "10.9", "10.7", "10.5")
+        for name in (
+            "26",
+            "15",
+            "12",
+            "11",
+            "10.15",
+            "10.14",
+            "10.13",
+            "10.12",
+            "10.11.4",
+            "10.11",
+            "10.9",
+            "10.7",
+            "10.5",
+        )
     ]
     with pytest.raises(ConfigurationError, match="unknown era 'macos-9'") as refused:
         era_named("macos-9")
