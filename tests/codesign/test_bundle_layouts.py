@@ -118,6 +118,7 @@ def test_layouts_not_built_yet_are_named(tmp_path: Path, name: str) -> None:
     ("files", "wrong"),
     [
         pytest.param({".DS_Store": b"", "Icon\r": b""}, [], id="Finder's own"),
+        pytest.param({".LSOverride": b"", ".SoftwareDepot.tracking": b""}, [], id="other tools' own"),
         pytest.param({"readme.txt": b""}, ["readme.txt"], id="a file"),
         pytest.param({"Extra/readme.txt": b""}, ["Extra"], id="a folder"),
         pytest.param({"link": "Contents/MacOS/tool"}, ["link"], id="a link"),

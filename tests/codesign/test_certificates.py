@@ -218,6 +218,40 @@ def test_a_chain_with_a_defect_is_refused(reason: str) -> None:
         verify_chain(BAD[reason], ROOT, purpose=CODE_SIGNING, at=SIGNED_AT)
 
 
+def _without_usage(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
+    builder._extensions = [each for each in builder._extensions if each.oid != x509.OID_KEY_USAGE]
+    return builder
+
+
+def test_a_certificate_need_not_say_what_its_key_is_for() -> None:
+    """RFC 5280, 4.2.1.3: without the extension a key is not restricted."""
+    name, root = subject("Test Intermediate 2.6"), subject("Test Root")
+    own = key("Test Intermediate 2.6")
+    authority = certificate(name, own, root, key("root"), authority=True, change=_without_usage)
+    chain = (*_leaf(change=_without_usage)[:1], authority, GOOD[2])
+    verify_chain(chain, ROOT, purpose=CODE_SIGNING, at=SIGNED_AT)
+
+
+_ADDRESS = [x509.UniformResourceIdentifier("http://example.com/")]
+_PLACES = x509.DistributionPoint(full_name=_ADDRESS, relative_name=None, reasons=None, crl_issuer=None)
+_ISSUERS = x509.AccessDescription(x509.OID_CA_ISSUERS, _ADDRESS[0])
+
+
+@pytest.mark.parametrize(
+    "extension",
+    [
+        x509.CertificatePolicies([x509.PolicyInformation(x509.ObjectIdentifier("1.2.3.4"), None)]),
+        x509.CRLDistributionPoints([_PLACES]),
+        x509.AuthorityInformationAccess([_ISSUERS]),
+    ],
+    ids=lambda extension: type(extension).__name__,
+)
+def test_critical_extensions_that_bind_nobody_here(extension: x509.ExtensionType) -> None:
+    """Policies that nobody asks for, and where to look for more: known, so that `critical` refuses nothing."""
+    chain = _leaf(change=lambda builder: builder.add_extension(extension, critical=True))
+    verify_chain(chain, ROOT, purpose=CODE_SIGNING, at=SIGNED_AT)
+
+
 def test_a_leaf_with_a_key_of_another_kind_is_refused() -> None:
     """Apple issues RSA and elliptic curve, and a signature is judged with no other."""
     own: Any = Ed25519PrivateKey.generate()

@@ -227,6 +227,15 @@ def test_an_opcode_of_tomorrow_is_false_or_passed_over(program: list[Instruction
     assert satisfies(build_requirement(program), FACTS) is answer
 
 
+def test_code_without_info_plist_or_entitlements_has_no_values() -> None:
+    """Whatever is asked of them is not there, which is an answer."""
+    facts = replace(FACTS, info=None, entitlements=None)
+    for values in ("info[version]", "entitlement[version]"):
+        assert satisfies(compile_requirement(f"{values} absent"), facts)
+        assert not satisfies(compile_requirement(f"{values} exists"), facts)
+        assert not satisfies(compile_requirement(f'{values} = "1.10"'), facts)
+
+
 def test_a_value_of_the_info_plist_in_the_oldest_form() -> None:
     """opInfoKeyValue, which today's compiler writes no more: a key and the text that it must have."""
     for text, answer in ((b"1.10", True), (b"1.1", False), (b"version", False)):

@@ -82,6 +82,17 @@ def weaken(values: Values) -> None:
     del icon["hash2"]
 
 
+def one_of_two(wrong: str) -> Callable[[Values], None]:
+    """Both hashes of a file, one of them another's."""
+
+    def change(values: Values) -> None:
+        icon = values["files2"]["Resources/icon.icns"]
+        icon["hash"] = values["files"]["Resources/icon.icns"]
+        icon[wrong] = bytes(len(icon[wrong]))
+
+    return change
+
+
 def leave_out(values: Values) -> None:
     values["rules2"]["^Resources/icon"] = {"omit": True, "weight": 5000.0}
     del values["files2"]["Resources/icon.icns"]
@@ -114,6 +125,8 @@ def rule(pattern: str, value: object) -> Callable[[Values], None]:
     ("change", "named"),
     [
         pytest.param(weaken, "weaker hash", id="SHA-1 alone"),
+        pytest.param(one_of_two("hash"), "content was changed", id="a wrong SHA-1 beside the right SHA-256"),
+        pytest.param(one_of_two("hash2"), "content was changed", id="a wrong SHA-256 beside the right SHA-1"),
         pytest.param(leave_out, "leave out more", id="a rule that leaves out"),
         pytest.param(begin_with_nothing, "leave out more", id="no rule for everything"),
         pytest.param(only_old, "first version", id="for old systems alone"),

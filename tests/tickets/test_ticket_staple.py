@@ -27,6 +27,8 @@ from pipeline.tickets import (
     Ticket,
     TicketHash,
     build_ticket,
+    container_hashes,
+    is_container,
     load_ticket,
     parse_ticket,
     staple_bundle,
@@ -283,6 +285,16 @@ def test_a_package_is_stapled_with_its_own_ticket(tmp_path: Path) -> None:
     assert package.read_bytes() == before
 
 
+@pytest.mark.parametrize(("algorithm", "length"), [(0, len(TABLE)), (2, len(TABLE)), (99, len(TABLE)), (1, 1 << 40)])
+def test_a_package_that_no_ticket_can_name_is_malformed(tmp_path: Path, algorithm: int, length: int) -> None:
+    """Without a checksum, with one of MD5 or of an unknown kind, with a table of contents of a terabyte."""
+    package = tmp_path / "a.pkg"
+    package.write_bytes(struct.pack(">4sHHQQI", b"xar!", 28, 1, length, 17, algorithm) + TABLE + bytes(100))
+    assert is_container(package)
+    with pytest.raises(MalformedFile, match=r"a\.pkg: a flat package with checksums of kind"):
+        container_hashes(package)
+
+
 def test_an_image_is_stapled_with_its_own_ticket(tmp_path: Path) -> None:
     """A ticket that names the CDHash of the image's signature is stapled; another's is not."""
     directory = struct.pack(">2I", 0xFADE0C02, 44 + 2 + 32) + struct.pack(
@@ -308,6 +320,7 @@ def our_ticket_of(path: Path) -> bytes:
 def test_another_file_is_no_container(tmp_path: Path) -> None:
     """What is neither package nor image has no place for a ticket."""
     (tmp_path / "tool").write_bytes(b"\xcf\xfa\xed\xfe" + bytes(1000))
+    assert not is_container(tmp_path / "tool")
     with pytest.raises(StapleError, match="no place"):
         staple_container(Files(), tmp_path / "tool", tmp_path / "tool", TICKET, roots=ROOTS)
 
