@@ -247,20 +247,10 @@ def test_a_value_of_the_info_plist_in_the_oldest_form() -> None:
 
 # Apple's keys for the parts of a subject (SecCertificate's certFields), with the attributes they mean.
 SUBJECT = {
-    "C": "2.5.4.6",
-    "CN": "2.5.4.3",
-    "D": "2.5.4.13",
-    "L": "2.5.4.7",
-    "O": "2.5.4.10",
-    "C-O": "2.5.4.10.1",
-    "OU": "2.5.4.11",
-    "C-OU": "2.5.4.11.1",
-    "ST": "2.5.4.8",
-    "C-ST": "2.5.4.8.1",
-    "STREET": "2.5.4.9",
-    "C-STREET": "2.5.4.9.1",
-    "UID": "0.9.2342.19200300.100.1.1",
-}
+    "C": "2.5.4.6", "CN": "2.5.4.3", "D": "2.5.4.13", "L": "2.5.4.7", "O": "2.5.4.10", "C-O": "2.5.4.10.1",
+    "OU": "2.5.4.11", "C-OU": "2.5.4.11.1", "ST": "2.5.4.8", "C-ST": "2.5.4.8.1", "STREET": "2.5.4.9",
+    "C-STREET": "2.5.4.9.1", "UID": "0.9.2342.19200300.100.1.1",
+}  # fmt: skip
 
 
 def test_every_part_of_a_subject_has_its_key() -> None:

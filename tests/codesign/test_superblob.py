@@ -71,7 +71,7 @@ BROKEN = {
     "a blob twice": _word(6, 28),
     "a slot twice": _word(5, 2),
     "a blob longer than what is left": GOOD[:32] + struct.pack(">I", 0xFFFFFFFF) + GOOD[36:],
-    "a blob shorter than its header": _word(8, 4)[:-4] + EMPTY_WRAPPER[4:],
+    "a blob shorter than its header": struct.pack(">10I", 0xFADE0CC0, 40, 2, 2, 28, 5, 32, 0xFADE0C01, 4, 8),
     "a blob of no length": GOOD[:32] + struct.pack(">I", 0) + GOOD[36:],
 }
 

@@ -61,7 +61,7 @@ NO_RULES: list[dict[str, Any]] = [{}, {"rules": []}, {"rules": {"^.*": True}, "r
         ),
         pytest.param({"Contents/Resources/gone": "nothing"}, "Resources/gone", "to nothing", id="dangling link"),
         pytest.param(
-            {"Contents/Resources/far": "near", "Contents/Resources/near": "/etc/passwd"},
+            {"Contents/Resources/far": "near", "Contents/Resources/near": "/icon.icns"},
             "Resources/far",
             "out of the bundle",
             id="link to an absolute link",
