@@ -1,8 +1,8 @@
 """Secrets as a type, and the redactor that everything printed or logged passes through.
 
 A `Secret` shows nothing of itself: not in `repr`, not in an f-string, not in an exception that carries it.
-`reveal()` is the one way to its text, so that every use of it can be found. Whoever receives a secret from outside (a
-service, a file, a prompt) wraps it on arrival and registers it with the `Redactor` of the host.
+`reveal()` and `reveal_bytes()` are the ways to its text, so that every use of it can be found. Whoever receives a
+secret from outside (a service, a file, a prompt) wraps it on arrival and registers it with the `Redactor` of the host.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ class Secret:
 
     def reveal(self) -> str:
         return self._text
+
+    def reveal_bytes(self) -> bytes:
+        """Its text in UTF-8; what was no UTF-8 where it was typed, as it was typed."""
+        return self._text.encode("utf-8", "surrogateescape")
 
     def __repr__(self) -> str:
         return "Secret(…)"
@@ -51,7 +55,7 @@ class Redactor:
     def register(self, secret: Secret) -> Secret:
         text = secret.reveal()
         # A multi-line secret (a PEM key) can be printed line by line.
-        for form in {text, quote(text, safe=""), *text.splitlines()}:
+        for form in {text, quote(text, safe="", errors="surrogateescape"), *text.splitlines()}:
             if len(form.strip()) >= _SHORTEST and not form.startswith("-----"):
                 self._texts.add(form.strip())
         longest_first = sorted(self._texts, key=len, reverse=True)

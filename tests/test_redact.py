@@ -25,6 +25,7 @@ def test_secrets_are_equal_by_their_texts_alone() -> None:
 @pytest.mark.parametrize(
     ("secrets", "text", "left"),
     [
+        (["caf\udce9"], "a caf\udce9, a caf%E9", "a [redacted], a [redacted]"),
         (["four"], "a four b", "a [redacted] b"),
         (["one"], "nothing so short: one", "nothing so short: one"),
         (["  padded  "], "is padded or not", "is [redacted] or not"),

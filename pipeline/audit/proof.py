@@ -11,7 +11,7 @@ from pipeline.audit.evidence import SUBMISSIONS, Evidence, plain
 from pipeline.codesign.certificates import Anchors
 from pipeline.codesign.origin import verify_origin
 from pipeline.codesign.verified import VerifiedSlice
-from pipeline.errors import MalformedFile, VerificationError
+from pipeline.errors import ConfigurationError, VerificationError
 from pipeline.host import Host
 from pipeline.identity import load_anchors
 from pipeline.macho import read_slices
@@ -33,9 +33,11 @@ def anchors_of(host: Host, folder: Path, evidence: Evidence, apple: Anchors) -> 
         raise VerificationError(
             "is missing: the rehearsal's own roots, which its signatures lead to", where=_ANCHORS, remedy="copy it too"
         )
+    for path in plain(folder, _ANCHORS).iterdir():
+        plain(folder, f"{_ANCHORS}/{path.name}")
     try:
-        return load_anchors(host.files, plain(folder, _ANCHORS))
-    except MalformedFile as error:
+        return load_anchors(host.files, folder / _ANCHORS)
+    except ConfigurationError as error:
         raise VerificationError(error.message, where=error.where) from error
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from pipeline.errors import HostRefused, MalformedFile, VerificationError
 from pipeline.host import Files
-from pipeline.host.files import refused
+from pipeline.host.files import open_regular, refused
 
 _BLOCK = 1024 * 1024
 _UNIX = 3
@@ -157,7 +157,7 @@ def _is_same(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> bo
         return stat.S_ISLNK(mode) and entry.file_size == len(target) and archive.read(entry) == target
     if not stat.S_ISREG(mode) or bool(mode & stat.S_IXUSR) != bool(path.stat().st_mode & stat.S_IXUSR):
         return False
-    with archive.open(entry) as inside, path.open("rb") as outside:
+    with archive.open(entry) as inside, open_regular(path) as outside:
         while True:
             block = outside.read(_BLOCK)
             if inside.read(len(block) or 1) != block:

@@ -50,7 +50,7 @@ def load_p12(data: bytes, password: Secret | None = None, *, carried: Collection
     """
     _check_size(data)
     _check_is_p12(data)
-    secret = password.reveal().encode() if password is not None else None
+    secret = password.reveal_bytes() if password is not None else None
     try:
         key, leaf, others = pkcs12.load_key_and_certificates(data, secret)
     except UnsupportedAlgorithm as error:
@@ -132,7 +132,7 @@ def _check_is_p12(data: bytes) -> None:
 
 
 def _load_pem_key(key: bytes, password: Secret | None) -> object:
-    secret = password.reveal().encode() if password is not None else None
+    secret = password.reveal_bytes() if password is not None else None
     encrypted = b"ENCRYPTED" in key
     if encrypted and secret is None:
         raise CredentialsError("the private key is encrypted, and no password was given", remedy="give its password")

@@ -66,7 +66,7 @@ def load_signer(data: bytes, password: Secret | None = None) -> Signer:
     """
     from securesystemslib.signer import CryptoSigner
 
-    secret = password.reveal().encode() if password is not None else None
+    secret = password.reveal_bytes() if password is not None else None
     key: object
     try:
         if b"-----BEGIN " in data:

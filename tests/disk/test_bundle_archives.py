@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import os
 import plistlib
 import struct
 import warnings
@@ -20,7 +21,7 @@ from pipeline.codesign.options import SigningOptions
 from pipeline.disk import sign_bundle, verify_path
 from pipeline.disk.archive import demand_members
 from pipeline.disk.bundle_archives import archived_code_hashes, code_in_archive, is_archive, sign_archive
-from pipeline.errors import MalformedFile, NotSupported, VerificationError
+from pipeline.errors import HostRefused, MalformedFile, NotSupported, VerificationError
 from pipeline.host import Files
 
 CLASS = b"\xca\xfe\xba\xbe\0\0\0\x34\0\x1d" + bytes(60)
@@ -246,6 +247,12 @@ def test_an_archive_holds_nothing_that_one_reader_sees_and_another_does_not(tmp_
     judge((entry(), b"ours"))
     with pytest.raises(VerificationError, match="two entries of one name"):
         judge((entry(), b"theirs"), (entry(), b"ours"))
+    tool.unlink()
+    os.mkfifo(tool, 0o644)
+    with pytest.raises(HostRefused, match="no regular file"):
+        judge((entry(), b"ours"))
+    tool.unlink()
+    tool.write_bytes(b"ours")
     another = struct.pack("<BI", 1, zlib.crc32(b"tool")) + b"evil"
     with pytest.raises(VerificationError, match="extra field"):
         judge((entry(struct.pack("<HH", 0x7075, len(another)) + another), b"ours"))

@@ -43,6 +43,8 @@ from pipeline.identity import (
 )
 from pipeline.redact import Secret
 
+# As Python reads a byte that is no UTF-8 from a terminal.
+LATIN = Secret(b"caf\xe9 au lait".decode("utf-8", "surrogateescape"))
 PASSWORD = Secret("correct horse")
 CHAINS = {"rsa": developer_id(), "ec": developer_id(kind="ec")}
 
@@ -53,7 +55,7 @@ def p12(
     load = x509.load_der_x509_certificate
     encryption: KeySerializationEncryption = NoEncryption()
     if password is not None:
-        encryption = BestAvailableEncryption(password.reveal().encode())
+        encryption = BestAvailableEncryption(password.reveal_bytes())
     carried = [load(each) for each in (chain.certificates[1:] if others is None else others)]
     own = chain.key if with_key else None
     leaf = load(chain.certificates[0])
@@ -65,7 +67,7 @@ def p12(
 def pem_key(private: PrivateKey, password: Secret | None = None, form: PrivateFormat = PrivateFormat.PKCS8) -> bytes:
     encryption: KeySerializationEncryption = NoEncryption()
     if password is not None:
-        encryption = BestAvailableEncryption(password.reveal().encode())
+        encryption = BestAvailableEncryption(password.reveal_bytes())
     return private.private_bytes(Encoding.PEM, form, encryption)
 
 
@@ -97,7 +99,7 @@ def test_a_p12_gives_chain_and_key(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", CHAINS)
 @pytest.mark.parametrize("form", [PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL])
-@pytest.mark.parametrize("password", [None, PASSWORD], ids=["plain", "encrypted"])
+@pytest.mark.parametrize("password", [None, PASSWORD, LATIN], ids=["plain", "encrypted", "by a password in Latin-1"])
 def test_pem_texts_give_chain_and_key(kind: str, form: PrivateFormat, password: Secret | None) -> None:
     """Certificates in any order, keys of either form, encrypted or not, in two texts or one."""
     chain = CHAINS[kind]

@@ -227,7 +227,15 @@ def test_what_lies_in_the_app_besides_is_found(released: Workshop) -> None:
 
 
 def test_without_its_roots_a_rehearsal_cannot_be_judged(released: Workshop) -> None:
-    """A copy that lacks the rehearsal's own roots is refused with the folder that is wanted."""
+    """A copy that lacks the rehearsal's own roots, or has links to others, is refused with the place that is wanted."""
+    roots = released.outputs / "rehearsal" / "anchors" / "code.pem"
+    (released.folder / "elsewhere.pem").write_bytes(roots.read_bytes())
+    roots.unlink()
+    with pytest.raises(VerificationError, match=r"rehearsal/anchors/code\.pem"):
+        audit(system_host(), released.outputs)
+    roots.symlink_to(released.folder / "elsewhere.pem")
+    with pytest.raises(VerificationError, match=r"rehearsal/anchors/code\.pem: a symbolic link"):
+        audit(system_host(), released.outputs)
     shutil.rmtree(released.outputs / "rehearsal" / "anchors")
     with pytest.raises(VerificationError, match="rehearsal/anchors"):
         audit(system_host(), released.outputs)
