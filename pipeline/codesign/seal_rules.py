@@ -88,8 +88,9 @@ class RuleSet:
         for rule in candidates:
             if rule.excluded:
                 return rule
-        # Equal weights: codesign takes whichever its dictionary yields first. Ours is in the order of the table.
-        return max(candidates, key=lambda rule: rule.weight, default=None)
+        # Equal weights: codesign takes whichever its dictionary yields first. In flat bundles that Xcode 8 to 10 signed
+        # (whose table has "^" with the weight of Info.plist's rule) it is the one that omits; else the table's order.
+        return max(candidates, key=lambda rule: (rule.weight, rule.omitted), default=None)
 
 
 def default_rules(resources: str) -> tuple[RuleTable, RuleTable]:

@@ -104,6 +104,18 @@ def test_a_name_with_the_signs_of_patterns_is_excluded_as_it_is() -> None:
     assert said(rules, "MacOS/aab") == "sealed"
 
 
+def test_of_equal_weights_the_one_that_omits_counts() -> None:
+    """As codesign's dictionary had it in flat bundles of Xcode 8 to 10, whose own table weighs "^" as it does these."""
+    table = {
+        "^": {"weight": 20.0},
+        "^Info\\.plist$": {"omit": True, "weight": 20.0},
+        "^version\\.plist$": {"weight": 20.0},
+    }
+    for order in (table, dict(reversed(table.items()))):
+        rules = RuleSet(order)
+        assert [said(rules, path) for path in ("Info.plist", "version.plist", "a")] == ["omitted", "sealed", "sealed"]
+
+
 def test_where_links_may_lead() -> None:
     """A link may lead to what is sealed and to the main executable, not to what is left out."""
     assert APP.includes("Resources/a.txt")
