@@ -163,6 +163,24 @@ def test_a_signature_that_was_promised_is_missed(tmp_path: Path) -> None:
         audit(system_host(), folder)
 
 
+@pytest.mark.parametrize("name", ["provenance.json", "provenance.intoto.jsonl"])
+def test_a_link_is_no_provenance(tmp_path: Path, name: str) -> None:
+    """A symbolic link in the place of either file is refused, though the same bytes lie behind it."""
+    folder = attested(tmp_path / "macos", "ed25519")
+    (folder / name).rename(tmp_path / name)
+    (folder / name).symlink_to(tmp_path / name)
+    with pytest.raises(VerificationError, match=f"{name}: is missing"):
+        audit(system_host(), folder)
+
+
+def test_an_envelope_of_an_unsigned_release_is_a_stranger(tmp_path: Path) -> None:
+    """Where the manifest names no key, a signed envelope was put there by somebody else."""
+    signed, unsigned = attested(tmp_path / "signed", "ed25519"), attested(tmp_path / "unsigned")
+    (unsigned / "provenance.intoto.jsonl").write_bytes((signed / "provenance.intoto.jsonl").read_bytes())
+    with pytest.raises(VerificationError, match=r"provenance\.intoto\.jsonl: is not part of the release"):
+        audit(system_host(), unsigned)
+
+
 def test_a_key_is_demanded_of_what_is_not_signed(tmp_path: Path) -> None:
     """Who gives a key wants a signature."""
     with pytest.raises(VerificationError, match="is not signed, and a key was given"):

@@ -210,6 +210,11 @@ def test_a_submissions_record_is_held_against_the_manifest(released: Workshop) -
     """The record in notary/ and the notary's log have to say what the manifest says, and to be there."""
     record = next(path for path in (released.outputs / "notary").glob("*.json") if not path.name.endswith(".log.json"))
     document = json.loads(record.read_text())
+    record.rename(released.folder / record.name)
+    record.symlink_to(released.folder / record.name)
+    with pytest.raises(VerificationError, match=rf"notary/{record.name}: is not a file"):
+        audit(system_host(), released.outputs)
+    record.unlink()
     record.write_text(json.dumps(document | {"submission": "00000000-0000-4000-8000-000000000000"}))
     with pytest.raises(VerificationError, match="archives/"):
         audit(system_host(), released.outputs)
