@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import plistlib
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -18,6 +18,8 @@ from pipeline.model import Artifact, Plan, Product
 from pipeline.toolchain import Toolchain
 
 Result = TypeVar("Result")
+_TURN = 1.0
+"""Seconds."""
 
 
 class Log(Protocol):
@@ -144,7 +146,7 @@ def side_by_side(context: Context, stage: str, jobs: Iterable[Callable[[], Resul
             futures = [pool.submit(job) for job in waiting]
             for future in futures:
                 future.add_done_callback(lambda _done: bar.update(1))
-            return [future.result() for future in futures]
+            return [_result_of(future) for future in futures]
     except (KeyboardInterrupt, Terminated):
         # Or the end of each compiler would be waited for, and the next one begun.
         pool.shutdown(wait=False, cancel_futures=True)
@@ -152,3 +154,10 @@ def side_by_side(context: Context, stage: str, jobs: Iterable[Callable[[], Resul
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _result_of(future: Future[Result]) -> Result:
+    """Waited for in turns: a signal that comes just before a wait begins is seen only when that wait ends."""
+    while not future.done():
+        wait([future], timeout=_TURN)
+    return future.result()
