@@ -10,7 +10,10 @@ from builders.chain import (
     Chain,
     apple_development,
     build_chain,
+    certificate,
     developer_id,
+    key,
+    root_certificate,
     subject,
 )
 from builders.signature_parts import BY_CODESIGN, BY_RCODESIGN, Parts, marked
@@ -117,6 +120,17 @@ def _named(organization: str | None, number: int) -> bytes:
     common = x509.NameAttribute(NameOID.COMMON_NAME, f"certificate {number}")
     name = [common] if organization is None else [common, x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization)]
     return build_chain(leaf_name=x509.Name(name), leaf_markers=(), intermediate_markers=()).certificates[0]
+
+
+@pytest.mark.parametrize("markers", [("1.13",), ("1.2",), ()])
+def test_a_chain_of_another_length_is_apples_own(markers: tuple[str, ...]) -> None:
+    """Developers' chains have three certificates (Security: drmaker.cpp); under an anchor all others are Apple's."""
+    root, name = root_certificate("rsa"), subject("X", unit="TEAM")
+    anchors = Anchors(roots=(root,), timestamp_roots=(), ticket_roots=())
+    leaf = certificate(name, key("leaf"), subject("Test Root"), key("root"), markers=markers)
+    blob = designated(default_requirements("a.b", (leaf, root), anchors))
+    assert blob is not None
+    assert requirement_text(blob) == 'identifier "a.b" and anchor apple'
 
 
 def test_a_leaf_without_the_name_that_is_needed_is_told() -> None:
