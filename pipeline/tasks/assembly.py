@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline import config, provenance
 from pipeline.checkout import checkout_facts, source_key
 from pipeline.config.products import IDENTITY_FILES
-from pipeline.errors import ConfigurationError, ReleaseError
+from pipeline.errors import ConfigurationError, HostRefused, ReleaseError
 from pipeline.host import Host
 from pipeline.identity import APPLE_ANCHORS, is_closed
 from pipeline.journal import Journal
@@ -32,6 +32,17 @@ def credentials_file(host: Host, path: str | None) -> Path | None:
     return config.load_notary(Path(path).absolute() if path else CONFIGURATION, host).credentials
 
 
+def _refuse_links(folder: Path) -> None:
+    """Nothing is written, and nothing removed, where a link leads; a compiler's cache alone may be elsewhere."""
+    for path in (*folder.iterdir(), *folder.glob("*/*")):
+        if path != folder / "zig" and path.is_symlink() and path.is_dir():
+            raise HostRefused(
+                "a symbolic link stands in the place of a folder that a release writes to",
+                where=str(path),
+                remedy="remove it; to have outputs elsewhere, put the whole checkout there",
+            )
+
+
 @contextmanager
 def assembled(
     host: Host, configuration: Configuration, *, writes: bool, allow_dirty: bool = False
@@ -43,6 +54,7 @@ def assembled(
         if writes:
             host.files.make_folder(folder)
             stack.enter_context(host.files.lock(folder / ".lock"))
+            _refuse_links(folder)
             host.files.remove_unfinished(folder)
             # What a killed run worked on, a key that it gave to a tool among it.
             host.files.remove(folder / ".work")

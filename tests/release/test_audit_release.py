@@ -255,3 +255,16 @@ def test_a_rehearsal_cannot_pass_for_real(released: Workshop) -> None:
     forge(released.outputs, lambda document: document.update(world="real"))
     with pytest.raises(VerificationError, match="findings"):
         audit(system_host(), released.outputs, gate=True)
+
+
+@pytest.mark.parametrize("name", ["dist", "unsigned/arm64"])
+def test_a_release_does_not_write_where_a_link_leads(released: Workshop, name: str) -> None:
+    """A folder of outputs that is a link to somebody's folder: refused before anything is written or removed there."""
+    place, theirs = released.outputs / name, released.folder / "theirs"
+    place.rename(theirs)
+    place.symlink_to(theirs)
+    before = {path: path.stat().st_mtime_ns for path in theirs.rglob("*")}
+    ran = released.invoke("release")
+    assert ran.code == 14
+    assert f"{name}: a symbolic link" in ran.err
+    assert {path: path.stat().st_mtime_ns for path in theirs.rglob("*")} == before
