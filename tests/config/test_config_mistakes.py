@@ -77,6 +77,13 @@ MISTAKES = [
         "[app.contents].Contents/../x",
         "no place",
     ),
+    (
+        "[notary]",
+        '[app.contents]\n"Contents/a\\u0000b" = "id.p12"\n[notary]',
+        22,
+        "[app.contents].Contents/a\0b",
+        "no place",
+    ),
     ("[notary]", '[app.contents]\n"Contents/x" = "gone"\n[notary]', 22, "[app.contents].Contents/x", "no such file"),
     (
         "[notary]",

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import plistlib
+import re
 import tomllib
 
+import pytest
+
 from pipeline.config.lines import line_index
-from pipeline.config.placeholders import expand, names_in
+from pipeline.config.placeholders import demand_filled, expand, names_in
+from pipeline.errors import ConfigurationError
 
 
 def test_lines_are_those_of_the_text() -> None:
@@ -56,3 +61,20 @@ def test_placeholders_are_found_and_replaced() -> None:
     """A name in braces is replaced, a doubled brace is one brace, and nothing that was put in is expanded again."""
     assert names_in("{a}{{b}}-{c}") == ("a", "c")
     assert expand("{a}{{b}}-{c}", {"a": "{c}", "c": "1"}) == "{c}{b}-1"
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["$(PRODUCT_NAME)", "${EXECUTABLE_NAME}", "$(PRODUCT_NAME:rfc1034identifier)", "{{VERSION}}", "x.{{ BUILD }}.y"],
+)
+def test_what_xcode_would_fill_in_is_not_taken_for_a_value(value: str) -> None:
+    """A property list with a build setting or a script's placeholder is refused with it and with the file."""
+    with pytest.raises(ConfigurationError, match=re.escape(value.strip("x.y"))) as caught:
+        demand_filled(plistlib.dumps({"CFBundleName": value}), "Info.plist")
+    assert caught.value.where == "Info.plist"
+
+
+def test_a_dollar_and_a_brace_are_values_like_others() -> None:
+    """Only what has the form of a placeholder is one."""
+    plist = plistlib.dumps({"a": "$5", "b": "$(1)", "c": "{{x}}", "d": "${}", "e": "{ A }"})
+    assert demand_filled(plist, "Info.plist") == plist
