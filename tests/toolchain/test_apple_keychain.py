@@ -220,6 +220,19 @@ def test_the_first_memory_counts_where_only_the_keychain_is_gone(user: User) -> 
     assert user.changed() == []
 
 
+@pytest.mark.parametrize("left", ["", "{", "[]", '{"search": [1], "default": null}', '{"search": [], "default": 1}'])
+def test_a_memory_that_cannot_be_read_is_not_guessed_at(user: User, left: str) -> None:
+    """The keychains of before are named in a file that something damaged: exit 2, and nothing is changed."""
+    user.make(host_with())
+    [memory] = user.keychain.parent.glob("*before.json")
+    memory.write_text(left)
+    before = user.state()
+    ran = invoke(user, "keychain.delete")
+    assert ran.returncode == 2, ran.stderr
+    assert f"{memory}: does not say which keychains" in ran.stderr
+    assert user.state() == before
+
+
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGKILL", -9)])
 def test_a_signal_at_any_step_leaves_everything_as_it_was(user: User, name: str, code: int) -> None:
     """As each process of the recipe starts: SIGTERM restores at once, and what SIGKILL left `delete` takes away."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from pipeline.errors import ConfigurationError, CredentialsError, ReleaseError
+from pipeline.errors import ConfigurationError, CredentialsError, MalformedFile, ReleaseError
 from pipeline.redact import Secret
 from pipeline.toolchain.apple.codesign import Signing, sign
 from pipeline.toolchain.apple.identities import KeychainIdentity, choose, find_identities
@@ -43,9 +43,20 @@ class _Before:
         return json.dumps({"search": self.search, "default": self.default}).encode()
 
     @classmethod
-    def from_json(cls, data: bytes) -> _Before:
-        document = json.loads(data)
-        return cls(search=tuple(map(str, document["search"])), default=document["default"])
+    def from_json(cls, data: bytes, where: str) -> _Before:
+        """Raises MalformedFile: a search list that is guessed at could lose one of the user's keychains."""
+        try:
+            document = json.loads(data)
+            search, default = document["search"], document["default"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            search = default = None
+        if not isinstance(search, list) or not all(isinstance(one, str) for one in (*search, default or "")):
+            raise MalformedFile(
+                "does not say which keychains there were before",
+                where=where,
+                remedy="put search list and default right with security(1), then remove this file",
+            )
+        return cls(search=tuple(search), default=default)
 
 
 class Keychain:
@@ -80,7 +91,8 @@ class Keychain:
 
     def delete(self) -> None:
         """Restore search list and default, remove the keychain, and read all of it back. Doing it twice is no error."""
-        before = _Before.from_json(self._files.read(self._memory)) if self._memory.exists() else self._remember()
+        remembered = self._files.read(self._memory) if self._memory.exists() else None
+        before = _Before.from_json(remembered, str(self._memory)) if remembered is not None else self._remember()
         search = tuple(one for one in before.search if not self._is_ours(one))
         default = before.default if before.default and not self._is_ours(before.default) else None
         steps: tuple[Callable[[], None], ...] = (
