@@ -59,7 +59,7 @@ class Upload:
 
 class Http:
     def __init__(self, *, observe: Observer = nobody, longest: timedelta = LONGEST_ANSWER) -> None:
-        """`longest`: the time that a whole answer may take, however many pieces it comes in."""
+        """`longest`: the time that an answer may take from its beginning, however many pieces it comes in."""
         self._observe = observe
         self._longest = longest
         self._session: requests.Session | None = None
@@ -102,7 +102,6 @@ class Http:
             sent["Content-Length"] = str(len(body))
         # Without an auth of ours, requests would take one from ~/.netrc.
         no_auth: Callable[[requests.PreparedRequest], requests.PreparedRequest] = lambda request: request  # noqa: E731
-        began = time.monotonic()
         try:
             with self._open().request(
                 method,
@@ -116,13 +115,14 @@ class Http:
                 auth=no_auth,
             ) as answer:
                 lower = {name.lower(): value for name, value in answer.headers.items()}
-                return Response(status=answer.status_code, headers=lower, body=self._whole(answer, place, began))
+                return Response(status=answer.status_code, headers=lower, body=self._whole(answer, place))
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             # Without the library's own words, not even in a traceback: they hold the whole address.
             raise ServiceUnavailable(f"no answer ({_reason(error)})", where=place, remedy=_REMEDY) from None
 
-    def _whole(self, answer: requests.Response, place: str, began: float) -> bytes:
+    def _whole(self, answer: requests.Response, place: str) -> bytes:
         received = bytearray()
+        began = time.monotonic()
         # What has come, however little: who sends a byte a minute must not keep us.
         while block := answer.raw.read1(_BLOCK, decode_content=True):
             received += block
