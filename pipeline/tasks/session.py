@@ -132,11 +132,11 @@ def demanding(body: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(body)
     def task(context: InvokeContext, **arguments: Any) -> None:
-        with command(context):
-            for name, value in arguments.items():
-                is_empty = value == "" or (isinstance(value, list) and "" in value)
-                if is_empty and value != parameters[name].default:
-                    option = f"--{name.strip('_').replace('_', '-')}"
+        for name, value in arguments.items():
+            is_empty = value == "" or (isinstance(value, list) and "" in value)
+            if is_empty and value != parameters[name].default:
+                option = f"--{name.strip('_').replace('_', '-')}"
+                with command(context):
                     raise ConfigurationError("is empty", where=option, remedy="say what is meant, or leave it out")
         body(context, **arguments)
 
